@@ -1,0 +1,154 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// Every Swift target of the package is built with these.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-std=gnu17"])]
+
+#if arch(arm64)
+    let musl = "aarch64-linux-musl"
+#else
+    let musl = "x86_64-linux-musl"
+#endif
+
+/// C over musl: its headers instead of glibc's, the kernel's behind them.
+let muslC: [CSetting] =
+    strictC + [
+        .unsafeFlags([
+            "-nostdlibinc", "-isystem", "/usr/include/\(musl)", "-idirafter", "/usr/include",
+            "-idirafter", "/usr/include/\(musl.dropLast(4))gnu",
+            "-Os", "-ffunction-sections", "-fPIE",
+        ])
+    ]
+
+/// A static program over musl from Embedded Swift: no runtime, and nothing in it may allocate.
+let embedded: [SwiftSetting] =
+    strict + [
+        .enableExperimentalFeature("Embedded"),
+        .unsafeFlags([
+            "-wmo", "-parse-as-library", "-Osize", "-Xfrontend", "-no-allocations",
+            "-Xfrontend", "-function-sections",
+        ]),
+    ]
+let embeddedLink: [LinkerSetting] = [
+    .unsafeFlags(
+        ["-enable-experimental-feature", "Embedded", "-wmo", "-use-ld=lld"]
+            + [
+                "-static-pie", "-Wno-unused-command-line-argument", "-nostdlib", "-nostartfiles",
+                "/usr/lib/\(musl)/rcrt1.o",
+                "/usr/lib/\(musl)/crti.o", "/usr/lib/\(musl)/libc.a", "/usr/lib/\(musl)/crtn.o",
+            ].flatMap { ["-Xclang-linker", $0] }
+            + [
+                "-s", "--gc-sections", "--build-id=none", "-z", "noexecstack", "-z", "relro", "-z",
+                "now",
+            ]
+            .flatMap { ["-Xlinker", $0] })
+]
+
+let package = Package(
+    name: "alcove",
+    targets: [
+        .target(name: "CInitProtocol", cSettings: strictC),
+        .target(name: "CLinux", dependencies: ["CInitProtocol"], cSettings: strictC),
+        .target(name: "CInit", cSettings: muslC),
+        .executableTarget(
+            name: "alcove-init", dependencies: ["CInit", "CInitProtocol"],
+            swiftSettings: embedded, linkerSettings: embeddedLink),
+        .systemLibrary(name: "CSeccomp"),
+        .systemLibrary(name: "CCapability"),
+        .target(
+            name: "LinuxKernel",
+            dependencies: ["CLinux", "CSeccomp", "CCapability"],
+            swiftSettings: strict,
+            linkerSettings: [.linkedLibrary(":libseccomp.a"), .linkedLibrary(":libcap.a")]
+        ),
+        .target(name: "CKVM", cSettings: strictC),
+        .target(name: "KVM", dependencies: ["CKVM", "LinuxKernel"], swiftSettings: strict),
+        .systemLibrary(name: "CNGHTTP2"),
+        .target(
+            name: "RPC", dependencies: ["CNGHTTP2", "LinuxKernel"], swiftSettings: strict,
+            linkerSettings: [.linkedLibrary(":libnghttp2.a")]),
+        .target(name: "SandboxModel", swiftSettings: strict),
+        .target(
+            name: "Jail", dependencies: ["SandboxModel", "LinuxKernel", "CInitProtocol"],
+            swiftSettings: strict),
+        .target(
+            name: "HostReport", dependencies: ["SandboxModel", "LinuxKernel", "Jail", "KVM"],
+            swiftSettings: strict),
+        .target(name: "Console", swiftSettings: strict),
+        .executableTarget(
+            name: "alcove",
+            dependencies: ["Console", "HostReport", "Jail", "KVM", "LinuxKernel", "SandboxModel"],
+            swiftSettings: strict + [.unsafeFlags(["-static-executable"])],
+            linkerSettings: [
+                .unsafeFlags(["-static-executable"]),
+                .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
+            ]),
+        .target(name: "ProtocolBuffers", swiftSettings: strict),
+        .target(name: "AgentAPI", dependencies: ["ProtocolBuffers"], swiftSettings: strict),
+        .executableTarget(
+            name: "protoc-gen-alcove-swift", dependencies: ["LinuxKernel", "ProtocolBuffers"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "LinuxKernelTests", dependencies: ["LinuxKernel", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "KVMTests", dependencies: ["KVM", "LinuxKernel", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "HostReportTests",
+            dependencies: [
+                "HostReport", "Console", "LinuxKernel", "SandboxModel", "KVM", "TestSupport",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SandboxModelTests", dependencies: ["SandboxModel", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "JailTests", dependencies: ["Jail", "CInitProtocol", "CSeccomp", "TestSupport"],
+            exclude: ["Probes"], swiftSettings: strict),
+        .testTarget(
+            name: "ConsoleTests", dependencies: ["Console", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "CommandTests", dependencies: ["Console", "SandboxModel", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SandboxTests",
+            dependencies: ["Jail", "LinuxKernel", "SandboxModel", "TestSupport"],
+            exclude: ["Probes"], swiftSettings: strict),
+        .testTarget(
+            name: "ProtocolBuffersTests", dependencies: ["ProtocolBuffers", "TestSupport"],
+            exclude: ["every_kind.proto"], swiftSettings: strict),
+        .testTarget(
+            name: "AgentAPITests", dependencies: ["AgentAPI", "ProtocolBuffers", "TestSupport"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "RPCTestServer", dependencies: ["RPC", "LinuxKernel"],
+            path: "Tests/RPCTestServer", swiftSettings: strict),
+        .testTarget(
+            name: "RPCTests", dependencies: ["RPC", "LinuxKernel", "TestSupport"],
+            exclude: ["Python"], swiftSettings: strict),
+        .target(name: "CTestSupport", path: "Tests/CTestSupport", cSettings: strictC),
+        .target(
+            name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+            exclude: ["judge.py"], swiftSettings: strict),
+        .testTarget(
+            name: "TestSupportTests", dependencies: ["TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "TidyTests", dependencies: ["TestSupport"], swiftSettings: strict),
+        .target(name: "CInitTesting", path: "Tests/CInitTesting", cSettings: strictC),
+        .testTarget(
+            name: "InitTests",
+            dependencies: ["CInitProtocol", "CInitTesting", "SandboxModel", "TestSupport"],
+            swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,198 @@
+// Compiled against musl's headers (see Package.swift).
+#define _GNU_SOURCE
+#include "CInit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+_Static_assert(CINIT_ENOENT == ENOENT && CINIT_EINTR == EINTR, "errno");
+_Static_assert(CINIT_SIGKILL == SIGKILL && CINIT_SIGCHLD == SIGCHLD, "signals");
+_Static_assert(CINIT_POLLIN == POLLIN && CINIT_POLLERR == POLLERR, "poll");
+_Static_assert(CINIT_POLLHUP == POLLHUP && CINIT_POLLNVAL == POLLNVAL, "poll");
+_Static_assert(sizeof(struct cinit_poll) == sizeof(struct pollfd), "poll");
+_Static_assert(offsetof(struct cinit_poll, happened) == offsetof(struct pollfd, revents), "poll");
+
+// The kernel's set of signals is 64 bits; the C library's is larger.
+enum { KERNEL_SIGNALS = 64, KERNEL_SIGSET_BYTES = 8 };
+
+// errno of the C library is left alone by these: a kernel's answer is its own error.
+#if defined(__x86_64__)
+static long raw(long number, long a, long b, long c, long d, long e) {
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#elif defined(__aarch64__)
+static long raw(long number, long a, long b, long c, long d, long e) {
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    __asm__ volatile("svc 0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
+                     : "memory");
+    return x0;
+}
+#else
+#error "alcove-init: no system call sequence for this architecture"
+#endif
+
+int cinit_hide(void) { return raw(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0); }
+
+void cinit_leave_session(void) { raw(SYS_setsid, 0, 0, 0, 0, 0); }
+
+int cinit_getpid(void) { return raw(SYS_getpid, 0, 0, 0, 0, 0); }
+
+uint64_t cinit_monotonic_nanoseconds(void) {
+    // The call and not the vDSO: finding that costs more time and memory than it saves here.
+    struct timespec now = {0};
+    raw(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int cinit_write(int descriptor, const void *bytes, size_t count) {
+    return raw(SYS_write, descriptor, (long)bytes, (long)count, 0, 0);
+}
+
+int cinit_set_nonblocking(int descriptor) {
+    return raw(SYS_fcntl, descriptor, F_SETFL, O_NONBLOCK, 0, 0);
+}
+
+int cinit_set_close_on_exec(int descriptor) {
+    return raw(SYS_fcntl, descriptor, F_SETFD, FD_CLOEXEC, 0, 0);
+}
+
+int cinit_close(int descriptor) { return raw(SYS_close, descriptor, 0, 0, 0, 0); }
+
+int cinit_close_range(unsigned first, unsigned last) {
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+    return raw(SYS_close_range, first, last, 0, 0, 0);
+}
+
+// The kernel's sigaction; all zero means the default action.
+struct kernel_sigaction {
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    uint64_t mask;
+};
+
+int cinit_open_signals(void) {
+    // What the host ignored would stay ignored over every exec. That of ended children counts here
+    // as well: while it is ignored, the kernel reaps them itself and tells nobody.
+    struct kernel_sigaction standard = {0};
+    for (int signal = 1; signal <= KERNEL_SIGNALS; signal++) {
+        if (signal == SIGKILL || signal == SIGSTOP) continue;
+        raw(SYS_rt_sigaction, signal, (long)&standard, 0, KERNEL_SIGSET_BYTES, 0);
+    }
+    uint64_t all = ~0ull;
+    long failed = raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, KERNEL_SIGSET_BYTES, 0);
+    if (failed) return failed;
+    long flags = SFD_CLOEXEC | SFD_NONBLOCK;
+    int opened = raw(SYS_signalfd4, -1, (long)&all, KERNEL_SIGSET_BYTES, flags, 0);
+    if (opened < 0 || opened > STDERR_FILENO) return opened;
+    // Started with a standard descriptor closed: that place is the workload's, not ours.
+    int moved = raw(SYS_fcntl, opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1, 0, 0);
+    raw(SYS_close, opened, 0, 0, 0, 0);
+    return moved;
+}
+
+int cinit_take_signal(int descriptor, struct cinit_signal *signal) {
+    struct signalfd_siginfo info;
+    long count = raw(SYS_read, descriptor, (long)&info, sizeof info, 0, 0);
+    if (count < 0) return count;
+    if (count != sizeof info) return -EIO;
+    signal->number = (int)info.ssi_signo;
+    signal->origin = info.ssi_code;
+    signal->sender = (int)info.ssi_pid;
+    return 0;
+}
+
+int cinit_kill(int process, int signal) { return raw(SYS_kill, process, signal, 0, 0, 0); }
+
+int cinit_reap(struct cinit_ended *ended) {
+    int status = 0;
+    int process = raw(SYS_wait4, -1, (long)&status, WNOHANG, 0, 0);
+    if (process < 0) return process;
+    ended->process = process;
+    ended->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    ended->code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    ended->core_dumped = WIFSIGNALED(status) && WCOREDUMP(status);
+    return 0;
+}
+
+int cinit_poll(struct cinit_poll *entries, size_t count, bool wait) {
+    struct timespec none = {0};
+    return raw(SYS_ppoll, (long)entries, (long)count, wait ? 0 : (long)&none, 0, 0);
+}
+
+int cinit_take_denied(int listener, struct cinit_denied *denied) {
+    // The kernel writes as many bytes as its own struct has, which may have grown, and refuses
+    // a buffer that is not zero.
+    union {
+        struct seccomp_notif notification;
+        char room[1024];
+    } buffer;
+    __builtin_memset(&buffer, 0, sizeof buffer);
+    int failed = raw(SYS_ioctl, listener, SECCOMP_IOCTL_NOTIF_RECV, (long)&buffer, 0, 0);
+    if (failed) return failed;
+    denied->thread = (int)buffer.notification.pid;
+    denied->call = buffer.notification.data.nr;
+    denied->architecture = buffer.notification.data.arch;
+    return 0;
+}
+
+struct spawn {
+    const char *path;
+    char *const *arguments;
+    bool terminal;
+    // Written by the child: memory is shared until its exec.
+    volatile int error;
+};
+
+// In the child, in the parent's memory: nothing but raw calls.
+static int run_workload(void *context) {
+    struct spawn *spawn = context;
+    raw(SYS_setsid, 0, 0, 0, 0, 0);
+    long failed = 0;
+    if (spawn->terminal) failed = raw(SYS_ioctl, STDIN_FILENO, TIOCSCTTY, 0, 0, 0);
+    if (!failed) {
+        uint64_t none = 0;
+        raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, KERNEL_SIGSET_BYTES, 0);
+        failed = raw(SYS_execve, (long)spawn->path, (long)spawn->arguments, (long)environ, 0, 0);
+    }
+    spawn->error = (int)failed;
+    raw(SYS_exit_group, 127, 0, 0, 0, 0);
+    __builtin_unreachable();
+}
+
+int cinit_spawn(const char *path, char *const *arguments, bool terminal) {
+    static _Alignas(16) char stack[8192];
+    struct spawn spawn = {path, arguments, terminal, 0};
+    // CLONE_VFORK: this thread stands still until the child has executed or ended.
+    int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+    int process = clone(run_workload, stack + sizeof stack, flags, &spawn);
+    if (process < 0) return -errno;
+    return spawn.error ? spawn.error : process;
+}

@@ -1,0 +1,42 @@
+// The kernel's interface to virtual machines: the structures, and what stands behind macros that
+// Swift cannot import.
+#ifndef ALCOVE_CKVM_H
+#define ALCOVE_CKVM_H
+
+#include <linux/kvm.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// Requests of `ioctl`.
+enum {
+    alcove_kvm_get_api_version = KVM_GET_API_VERSION,
+    alcove_kvm_create_vm = KVM_CREATE_VM,
+    alcove_kvm_get_vcpu_mmap_size = KVM_GET_VCPU_MMAP_SIZE,
+    alcove_kvm_get_supported_cpuid = KVM_GET_SUPPORTED_CPUID,
+    alcove_kvm_set_user_memory_region = KVM_SET_USER_MEMORY_REGION,
+    alcove_kvm_set_tss_address = KVM_SET_TSS_ADDR,
+    alcove_kvm_create_vcpu = KVM_CREATE_VCPU,
+    alcove_kvm_set_cpuid = KVM_SET_CPUID2,
+    alcove_kvm_get_special_registers = KVM_GET_SREGS,
+    alcove_kvm_set_special_registers = KVM_SET_SREGS,
+    alcove_kvm_set_registers = KVM_SET_REGS,
+    alcove_kvm_run = KVM_RUN,
+};
+
+/// Where the fields are in the page that the kernel shares for each virtual CPU.
+enum {
+    alcove_kvm_run_exit_reason = offsetof(struct kvm_run, exit_reason),
+    alcove_kvm_run_io_port = offsetof(struct kvm_run, io.port),
+    alcove_kvm_run_mmio_address = offsetof(struct kvm_run, mmio.phys_addr),
+    alcove_kvm_run_entry_failure =
+        offsetof(struct kvm_run, fail_entry.hardware_entry_failure_reason),
+    alcove_kvm_run_internal_error = offsetof(struct kvm_run, internal.suberror),
+};
+
+/// `struct kvm_cpuid2`: the count of entries, padding, the entries.
+enum {
+    alcove_kvm_cpuid_entries = offsetof(struct kvm_cpuid2, entries),
+    alcove_kvm_cpuid_entry_size = sizeof(struct kvm_cpuid_entry2),
+};
+
+#endif

@@ -1,0 +1,336 @@
+public import LinuxKernel
+public import SandboxModel
+
+/// A plan's steps for the child as a program of system calls, with the places where a run puts
+/// what differs from sandbox to sandbox.
+public struct LoweredPlan: Sendable {
+    public let plan: SandboxPlan
+    public let program: CallProgram
+    let slots: Slots
+    /// Set when the child runs for the first time.
+    let birth: Mark
+    /// One mark for each step of the child, set when the step is done, with the step in words.
+    let marks: [(step: String, mark: Mark)]
+
+    /// What the host gives to a run, and what it takes out of it.
+    struct Slots: Sendable {
+        /// The detached, read-only clone of the image.
+        let image: Slot
+        /// alcove-init.
+        let initProgram: Slot
+        let report: Slot
+        /// Standard input, output and error of the workload.
+        let streams: [Slot]
+        let network: Slot
+        /// Where the child waits for its identity maps.
+        let maps: Slot
+        let mapsWriter: Slot
+        /// Where the child sends its terminal to.
+        let terminal: Slot
+    }
+
+    /// A failure to put into the program, for tests: the step fails instead of being performed.
+    public struct InjectedFailure: Sendable {
+        public let step: Int
+        public let error: ErrorNumber
+
+        public init(step: Int, error: ErrorNumber) {
+            self.step = step
+            self.error = error
+        }
+    }
+
+    /// - Parameters:
+    ///   - filter: the compiled policy of the spec.
+    ///   - executable: the workload's program as a path inside the image.
+    public init(
+        _ plan: SandboxPlan, of spec: SandboxSpec, filter: SeccompProgram, executable: String,
+        initOptions: String, failing: InjectedFailure? = nil
+    ) {
+        self.plan = plan
+        var slots: Slots?
+        var birth: Mark?
+        var marks: [(step: String, mark: Mark)] = []
+        program = CallProgram { program in
+            var lowering = PlanLowering(
+                program: program, spec: spec, filter: filter, executable: executable,
+                initOptions: initOptions)
+            slots = lowering.slots
+            birth = program.mark()
+            for (index, step) in plan.steps.enumerated() where step.performer == .child {
+                program.begin(step: index)
+                if let failing, failing.step == index { program.fail(with: failing.error) }
+                lowering.lower(step)
+                if case .execute = step { continue }
+                marks.append(("\(step)", program.mark()))
+            }
+        }
+        guard let slots, let birth else {
+            preconditionFailure("building a program runs its builder")
+        }
+        self.birth = birth
+        self.slots = slots
+        self.marks = marks
+    }
+}
+
+/// Lays out the calls of each step. The order of the steps is the plan's, not this type's.
+struct PlanLowering {
+    /// Numbers that alcove-init gets its descriptors by. The host keeps what it hands over above
+    /// ``LoweredPlan/firstHostDescriptor``, so that nothing is in the way.
+    enum FixedDescriptor {
+        static let report: Int32 = 3
+        static let listener: Int32 = 4
+    }
+
+    let program: CallProgram
+    let spec: SandboxSpec
+    let filter: SeccompProgram
+    let executable: String
+    let initOptions: String
+    let slots: LoweredPlan.Slots
+
+    private let scratch: Slot
+    private let root: Slot
+    private let proc: Slot
+    private let devices: Slot
+    private let temporary: Slot
+    private let empty: Slot
+    private let terminals: Slot
+    private var boundDevices: [(name: String, slot: Slot)] = []
+
+    /// A place that every host has and that the steps do not need: the new root is put together
+    /// on it before it is entered.
+    private static let staging = "/proc"
+
+    init(
+        program: CallProgram, spec: SandboxSpec, filter: SeccompProgram, executable: String,
+        initOptions: String
+    ) {
+        self.program = program
+        self.spec = spec
+        self.filter = filter
+        self.executable = executable
+        self.initOptions = initOptions
+        slots = LoweredPlan.Slots(
+            image: program.makeSlot(), initProgram: program.makeSlot(),
+            report: program.makeSlot(),
+            streams: [program.makeSlot(), program.makeSlot(), program.makeSlot()],
+            network: program.makeSlot(), maps: program.makeSlot(), mapsWriter: program.makeSlot(),
+            terminal: program.makeSlot())
+        scratch = program.makeSlot()
+        root = program.makeSlot()
+        proc = program.makeSlot()
+        devices = program.makeSlot()
+        temporary = program.makeSlot()
+        empty = program.makeSlot()
+        terminals = program.makeSlot()
+    }
+
+    mutating func lower(_ step: PlanStep) {
+        switch step {
+        case .createCgroup, .limitCgroup, .cloneImage, .createProcess: break
+        case .awaitIdentityMaps:
+            program.awaitByte(from: slots.maps, writer: slots.mapsWriter)
+            program.setGroup(0)
+            program.setUser(0)
+        case .newCgroupNamespace: program.unshare(.cgroup)
+        case .joinNetwork(.begun): program.joinBegun(slots.network)
+        case .joinNetwork: program.join(slots.network, .network)
+        case .makeMountsPrivate: program.makeMountsPrivate()
+        case .makeScratch(let bytes): makeScratch(bytes: bytes)
+        case .mountImage: program.attach(slots.image, at: Self.staging + "/root")
+        case .mountOverlay: mountOverlay()
+        case .makeProc:
+            program.newFileSystem(
+                "proc", options: [], attributes: [.noSetUserID, .noDevices, .noExecution],
+                into: proc)
+        case .makeDevices(let source): makeDevices(source)
+        case .enterRoot: program.pivot(to: spec.root == .readOnly ? slots.image : root)
+        case .mountProc: program.attach(proc, at: "/proc")
+        case .mountDevices: mountDevices()
+        case .mountTerminals:
+            program.newFileSystem(
+                "devpts", options: [("ptmxmode", "0666"), ("mode", "0620")],
+                attributes: [.noSetUserID, .noExecution], into: terminals)
+            program.attach(terminals, at: "/dev/pts")
+        case .mountTemporary:
+            program.setAttributes([.noSetUserID, .noDevices], of: temporary)
+            program.attach(temporary, at: "/tmp")
+        case .mask(let paths): mask(paths)
+        case .protect(let paths): protect(paths)
+        case .setHostname(let name): program.setHostname(name)
+        case .raiseLoopback: program.raiseLoopback()
+        case .openTerminal: openTerminal()
+        case .limitProcess(let limit):
+            program.setLimit(limit.resource.kernelLimit, soft: limit.soft, hard: limit.hard)
+        case .dropBoundingSet(by: .host): break
+        case .dropBoundingSet(by: .child):
+            for capability in 0...Capabilities.last { program.dropFromBoundingSet(capability) }
+        case .dropGroups: program.dropGroups()
+        case .setIdentity(let user):
+            program.setFileCreationMask(0o022)
+            program.setGroup(user.group)
+            program.setUser(user.user)
+        case .dropCapabilities: program.dropCapabilities()
+        case .changeDirectory(let path): program.changeDirectory(to: path)
+        case .forbidNewPrivileges: program.setNoNewPrivileges()
+        case .closeDescriptors: closeDescriptors()
+        case .loadFilter(let denial): loadFilter(denial)
+        case .execute: execute()
+        }
+    }
+
+    private func makeScratch(bytes: UInt64) {
+        program.setFileCreationMask(0)
+        program.newFileSystem(
+            "tmpfs",
+            options: [("size", "\(bytes)"), ("nr_inodes", "\(max(1024, bytes / 4096))")],
+            attributes: [], into: scratch)
+        program.attach(scratch, at: Self.staging)
+        program.makeDirectory("root", in: scratch, permissions: 0o755)
+        program.makeDirectory("dev", in: scratch, permissions: 0o755)
+        program.makeDirectory("tmp", in: scratch, permissions: 0o1777)
+        program.makeDirectory("empty", in: scratch, permissions: 0o555)
+        program.cloneTree(at: Self.staging + "/tmp", into: temporary)
+        program.cloneTree(at: Self.staging + "/empty", into: empty)
+    }
+
+    private func mountOverlay() {
+        for name in ["image", "upper", "work"] {
+            program.makeDirectory(name, in: scratch, permissions: 0o755)
+        }
+        program.attach(slots.image, at: Self.staging + "/image")
+        program.newFileSystem(
+            "overlay",
+            options: [
+                ("lowerdir", Self.staging + "/image"), ("upperdir", Self.staging + "/upper"),
+                ("workdir", Self.staging + "/work"),
+            ], flags: spec.identityMaps.isEmpty ? [] : ["userxattr"],
+            attributes: [.noSetUserID, .noDevices], into: root)
+        program.attach(root, at: Self.staging + "/root")
+        for name in ["proc", "dev", "tmp"] {
+            program.makeDirectory(Self.staging + "/root/" + name, permissions: 0o755)
+        }
+    }
+
+    /// The nodes of a minimal `/dev`, by the kernel's numbers.
+    private static let nodes: [(name: String, major: UInt32, minor: UInt32)] = [
+        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ]
+
+    private static let links: [(name: String, target: String)] = [
+        ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"),
+    ]
+
+    private mutating func makeDevices(_ source: PlanStep.DeviceSource) {
+        let directory = devices
+        program.cloneTree(at: Self.staging + "/dev", into: directory)
+        program.makeDirectory("dev/pts", in: scratch, permissions: 0o755)
+        program.makeDirectory("dev/shm", in: scratch, permissions: 0o1777)
+        for (name, target) in Self.links {
+            program.makeLink("dev/" + name, to: target, in: scratch)
+        }
+        for node in Self.nodes {
+            switch source {
+            case .created:
+                program.makeDevice(
+                    "dev/" + node.name, in: scratch, major: node.major, minor: node.minor)
+            case .bound:
+                let slot = program.makeSlot()
+                program.makeFile("dev/" + node.name, in: scratch)
+                program.cloneTree(at: "/dev/" + node.name, into: slot)
+                boundDevices.append((node.name, slot))
+            }
+        }
+    }
+
+    private func mountDevices() {
+        program.setAttributes([.noSetUserID, .noExecution], of: devices)
+        program.attach(devices, at: "/dev")
+        for device in boundDevices {
+            program.attach(device.slot, at: "/dev/" + device.name)
+        }
+    }
+
+    private func mask(_ paths: [MaskedPath]) {
+        var isFirstDirectory = true
+        var firstDirectory = ""
+        for path in paths {
+            switch path.kind {
+            case .file: program.bind("/dev/null", at: path.path)
+            case .directory where isFirstDirectory:
+                program.setAttributes(
+                    [.readOnly, .noSetUserID, .noDevices, .noExecution], of: empty)
+                program.attach(empty, at: path.path)
+                isFirstDirectory = false
+                firstDirectory = path.path
+            case .directory: program.bind(firstDirectory, at: path.path)
+            }
+        }
+    }
+
+    private func protect(_ paths: [String]) {
+        for path in paths {
+            program.bind(path, at: path)
+            program.setAttributes(
+                [.readOnly, .noSetUserID, .noDevices, .noExecution], ofMountAt: path)
+        }
+    }
+
+    private func openTerminal() {
+        let controller = program.makeSlot()
+        let workload = slots.streams[0]
+        program.openTerminal(controller: controller, workload: workload)
+        program.send(controller, over: slots.terminal)
+    }
+
+    private func closeDescriptors() {
+        program.closeOnExec(from: 3)
+        for number in 0..<3 {
+            program.duplicate(slots.streams[spec.terminal ? 0 : number], to: Int32(number))
+        }
+        program.duplicate(slots.report, to: FixedDescriptor.report)
+    }
+
+    private func loadFilter(_ denial: CallPolicy.Denial) {
+        guard denial == .kill else {
+            program.loadFilter(instructions: filter.bytes, listener: nil)
+            return
+        }
+        // The listener comes at the lowest number that is free: not at its own, which is taken.
+        let listener = program.makeSlot()
+        program.duplicate(slots.report, to: FixedDescriptor.listener)
+        program.loadFilter(instructions: filter.bytes, listener: listener)
+        program.duplicate(listener, to: FixedDescriptor.listener)
+    }
+
+    private func execute() {
+        let listener = spec.deniedCalls == .kill ? "\(FixedDescriptor.listener)" : "-"
+        program.execute(
+            slots.initProgram,
+            arguments: [
+                "alcove-init", "\(FixedDescriptor.report)", listener, initOptions, executable,
+            ] + spec.command,
+            environment: spec.environment)
+    }
+}
+
+extension ProcessLimitSetting.Resource {
+    var kernelLimit: ProcessLimit {
+        switch self {
+        case .cpuSeconds: .cpuSeconds
+        case .fileSize: .fileSize
+        case .stack: .stack
+        case .core: .core
+        case .processes: .processes
+        case .openFiles: .openFiles
+        case .lockedMemory: .lockedMemory
+        case .addressSpace: .addressSpace
+        case .messageQueues: .messageQueues
+        case .realTimePriority: .realTimePriority
+        }
+    }
+}

@@ -1,0 +1,67 @@
+internal import CKVM
+public import LinuxKernel
+
+/// The kernel's virtual machine interface. Corresponds to a descriptor of `/dev/kvm`.
+public struct System: ~Copyable {
+    public static let path = "/dev/kvm"
+    /// The only version of the interface that there has been since Linux 2.6.22.
+    public static let knownVersion: Int64 = 12
+
+    private let descriptor: Descriptor
+
+    public static func open() throws(SystemCallError) -> System {
+        System(descriptor: try Files.open(path, .readWrite))
+    }
+
+    private init(descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Corresponds to `KVM_GET_API_VERSION`.
+    public borrowing func version() throws(SystemCallError) -> Int64 {
+        try descriptor.control(
+            UInt64(alcove_kvm_get_api_version), name: "ioctl KVM_GET_API_VERSION")
+    }
+
+    /// Corresponds to `KVM_CREATE_VM`.
+    public borrowing func createMachine() throws(SystemCallError) -> VirtualMachine {
+        let number = try descriptor.control(
+            UInt64(alcove_kvm_create_vm), name: "ioctl KVM_CREATE_VM")
+        return VirtualMachine(
+            descriptor: Descriptor(owning: Int32(number)), sharedCount: try sharedCount())
+    }
+
+    /// Corresponds to `KVM_GET_VCPU_MMAP_SIZE`.
+    private borrowing func sharedCount() throws(SystemCallError) -> Int {
+        Int(
+            try descriptor.control(
+                UInt64(alcove_kvm_get_vcpu_mmap_size), name: "ioctl KVM_GET_VCPU_MMAP_SIZE"))
+    }
+
+    /// What the host can show a guest of its CPUs. Corresponds to `KVM_GET_SUPPORTED_CPUID`.
+    public borrowing func supportedFeatures() throws(SystemCallError) -> CPUFeatures {
+        let memory = try MemoryMapping.anonymous(
+            count: Int(alcove_kvm_cpuid_entries)
+                + Int(CPUFeatures.largestCount) * Int(alcove_kvm_cpuid_entry_size))
+        memory.store(CPUFeatures.largestCount, at: 0)
+        try descriptor.control(
+            UInt64(alcove_kvm_get_supported_cpuid), memory.address,
+            name: "ioctl KVM_GET_SUPPORTED_CPUID")
+        return CPUFeatures(memory: memory)
+    }
+}
+
+/// A table of what `cpuid` answers, as the kernel lays it out.
+public struct CPUFeatures: ~Copyable {
+    /// More than the kernel's own bound, which is 256 on the newest.
+    static let largestCount: UInt32 = 512
+
+    let memory: MemoryMapping
+
+    init(memory: consuming MemoryMapping) {
+        self.memory = memory
+    }
+
+    /// The number of entries.
+    public var count: Int { Int(memory.load(at: 0, as: UInt32.self)) }
+}

@@ -1,0 +1,69 @@
+internal import CLinux
+
+/// The error number that a system call gave back.
+public struct ErrorNumber: RawRepresentable, Hashable, Sendable {
+    public let rawValue: Int32
+
+    public init(rawValue: Int32) {
+        self.rawValue = rawValue
+    }
+
+    /// `EPERM`
+    public static let notPermitted = ErrorNumber(rawValue: 1)
+    /// `ENOENT`
+    public static let noEntry = ErrorNumber(rawValue: 2)
+    /// `ESRCH`
+    public static let noProcess = ErrorNumber(rawValue: 3)
+    /// `EINTR`
+    public static let interrupted = ErrorNumber(rawValue: 4)
+    /// `ENXIO`
+    public static let noDevice = ErrorNumber(rawValue: 6)
+    /// `EBADF`
+    public static let badDescriptor = ErrorNumber(rawValue: 9)
+    /// `EAGAIN`
+    public static let wouldBlock = ErrorNumber(rawValue: 11)
+    /// `EACCES`
+    public static let permissionDenied = ErrorNumber(rawValue: 13)
+    /// `EBUSY`
+    public static let busy = ErrorNumber(rawValue: 16)
+    /// `EEXIST`
+    public static let exists = ErrorNumber(rawValue: 17)
+    /// `EXDEV`
+    public static let crossesDevice = ErrorNumber(rawValue: 18)
+    /// `ENODEV`
+    public static let noSuchDevice = ErrorNumber(rawValue: 19)
+    /// `ENOTDIR`
+    public static let notDirectory = ErrorNumber(rawValue: 20)
+    /// `EINVAL`
+    public static let invalid = ErrorNumber(rawValue: 22)
+    /// `ENOSYS`
+    public static let notImplemented = ErrorNumber(rawValue: 38)
+    /// `ECONNREFUSED`
+    public static let connectionRefused = ErrorNumber(rawValue: 111)
+    /// `EADDRINUSE`
+    public static let addressInUse = ErrorNumber(rawValue: 98)
+    /// `ELOOP`
+    public static let linkLoop = ErrorNumber(rawValue: 40)
+}
+
+/// A failed system call: which, on what, and why. Adds no meaning of its own.
+///
+/// Reads like ``open `/dev/kvm`: Permission denied``.
+public struct SystemCallError: Error, Hashable, Sendable {
+    public let call: String
+    public let subject: String?
+    public let errorNumber: ErrorNumber
+
+    public init(call: String, subject: String? = nil, errorNumber: ErrorNumber) {
+        self.call = call
+        self.subject = subject
+        self.errorNumber = errorNumber
+    }
+}
+
+extension SystemCallError: CustomStringConvertible {
+    public var description: String {
+        guard let subject else { return "\(call): \(errorNumber)" }
+        return "\(call) `\(subject)`: \(errorNumber)"
+    }
+}

@@ -1,0 +1,33 @@
+internal import CLinux
+
+extension Files {
+    /// Gives a path another owner or group; what is nil stays.
+    public static func changeOwner(
+        of path: String, user: UInt32? = nil, group: UInt32? = nil
+    ) throws(SystemCallError) {
+        // AT_SYMLINK_NOFOLLOW
+        try checked(
+            withAddress(of: path) {
+                systemCall(
+                    __NR_fchownat, UInt64(argument: here), $0, UInt64(user ?? .max),
+                    UInt64(group ?? .max), 0x100)
+            }, "chown", path)
+    }
+
+    public static func changeMode(
+        of path: String, to mode: UInt32
+    ) throws(SystemCallError) {
+        try checked(
+            withAddress(of: path) {
+                systemCall(__NR_fchmodat, UInt64(argument: here), $0, UInt64(mode))
+            }, "chmod", path)
+    }
+
+    /// Removes a name that is no directory.
+    public static func remove(_ path: String) throws(SystemCallError) {
+        try checked(
+            withAddress(of: path) {
+                systemCall(__NR_unlinkat, UInt64(argument: here), $0, 0)
+            }, "unlink", path)
+    }
+}

@@ -1,0 +1,88 @@
+internal import CLinux
+
+/// Waiting for descriptors to become ready.
+public enum Readiness {
+    /// What is waited for on one descriptor. A negative descriptor is left out.
+    public struct Interest: Sendable {
+        public let descriptor: Int32
+        public let writing: Bool
+        /// Set when there is something to read, or the other end is gone.
+        public fileprivate(set) var isReady = false
+
+        public init(_ descriptor: Int32, writing: Bool = false) {
+            self.descriptor = descriptor
+            self.writing = writing
+        }
+    }
+
+    /// Waits until one of the descriptors is ready. Goes on over interruptions by signals.
+    public static func wait(for interests: inout [Interest]) throws(SystemCallError) {
+        // struct pollfd: a descriptor of 4 bytes, then events asked for and given of 2 each.
+        var entries = interests.map { interest in
+            UInt64(UInt32(bitPattern: interest.descriptor))
+                | UInt64(interest.writing ? 4 : 1) << 32
+        }
+        while true {
+            // SAFETY: the entries live until the call is over, which writes only within them.
+            let result = unsafe entries.withUnsafeMutableBytes {
+                systemCall(
+                    __NR_ppoll, UInt64(UInt(bitPattern: $0.baseAddress)), UInt64($0.count / 8))
+            }
+            if result == -Int64(ErrorNumber.interrupted.rawValue) { continue }
+            try checked(result, "ppoll")
+            break
+        }
+        for index in interests.indices {
+            interests[index].isReady = entries[index] >> 48 != 0
+        }
+    }
+}
+
+/// Signals of this process, as records to read.
+public struct SignalReader: ~Copyable {
+    public let descriptor: Descriptor
+
+    /// Blocks the signals and collects them from now on.
+    public init(_ signals: [Signal]) throws(SystemCallError) {
+        var mask: UInt64 = 0
+        for signal in signals { mask |= 1 << UInt64(signal.rawValue - 1) }
+        descriptor = Descriptor(
+            owning: Int32(try checked(alcove_signal_descriptor(mask), "signalfd")))
+    }
+
+    /// The signals that came since the last reading.
+    public borrowing func pending() -> [Signal] {
+        // struct signalfd_siginfo: 128 bytes, the number first.
+        guard let records = try? descriptor.read(atMost: 128 * 16) else { return [] }
+        return stride(from: 0, to: records.count, by: 128).map {
+            Signal(rawValue: Int32(records[$0]))
+        }
+    }
+}
+
+/// A point of time by the clock that only goes forward.
+public enum MonotonicClock {
+    public static var nanoseconds: UInt64 { alcove_monotonic_nanoseconds() }
+}
+
+/// A descriptor that becomes readable when a span of time is over.
+public struct Timer: ~Copyable {
+    public let descriptor: Descriptor
+
+    public init() throws(SystemCallError) {
+        // CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK
+        descriptor = Descriptor(
+            owning: Int32(try checked(systemCall(__NR_timerfd_create, 1, 0o2_004_000), "timerfd")))
+    }
+
+    /// Starts the span anew. Zero stops the timer.
+    public borrowing func start(_ span: Duration) throws(SystemCallError) {
+        let (seconds, attoseconds) = span.components
+        var value = (Int64(0), Int64(0), seconds, attoseconds / 1_000_000_000)
+        let number = descriptor.rawValue
+        try checked(
+            withAddress(of: &value) {
+                systemCall(__NR_timerfd_settime, UInt64(argument: number), 0, $0)
+            }, "timerfd")
+    }
+}

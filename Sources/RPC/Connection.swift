@@ -1,0 +1,372 @@
+internal import LinuxKernel
+
+/// One client: its socket, its session and its calls. Lives on the loop's thread.
+final class Connection: EventLoop.Handler {
+    /// Where a connection stops taking frames from its session, and its client's bytes.
+    private static let outputLimit = 256 * 1024
+
+    let peer: PeerCredentials
+    let loop: EventLoop
+    let limits: ServerLimits
+    let isReadOnly: Bool
+    unowned let server: Server
+    private let session: HTTP2Session
+    private let number: Int32
+    private var descriptor: Descriptor?
+    private var token: UInt64 = 0
+    private var interest: PollEvents = [.readable, .peerClosed]
+
+    private var calls: [Int32: ServerCall] = [:]
+    /// The header block that is coming.
+    private var head: (stream: Int32, fields: RequestHead)?
+    private var output = OutgoingBytes()
+    private var hasTurn = false
+    private var isInSession = false
+    /// Calls to tell of room, once the session is left.
+    private var writable: [ServerCall] = []
+
+    private var hasSettings = false
+    private var progress: ScheduledAction?
+    private var keepalive: ScheduledAction?
+    private var lastReceived: UInt64 = 0
+    private var pings: Int
+    private var pingTime: UInt64 = 0
+    private var isShuttingDown = false
+    private var hasGoneAway = false
+    private var isEnding = false
+
+    init?(
+        _ socket: consuming Descriptor, peer: PeerCredentials, isReadOnly: Bool, server: Server
+    ) {
+        guard let session = HTTP2Session(server.limits.settings) else { return nil }
+        self.peer = peer
+        self.isReadOnly = isReadOnly
+        self.server = server
+        self.session = session
+        loop = server.loop
+        limits = server.limits
+        pings = server.limits.pings
+        number = socket.rawValue
+        descriptor = consume socket
+        session.owner = self
+        guard let token = try? loop.add(number, interest, self) else { return nil }
+        self.token = token
+        lastReceived = MonotonicClock.nanoseconds
+        watchProgress()
+        scheduleKeepalive()
+        needTurn()
+    }
+
+    private var isClosed: Bool { token == 0 }
+
+    // MARK: - The socket
+
+    func isReady(_ events: PollEvents) {
+        if events.contains(.writable) { needTurn() }
+        guard !events.isDisjoint(with: [.readable, .hungUp, .failed, .peerClosed]) else { return }
+        guard interest.contains(.readable) else {
+            // It takes nothing that waits, and now it is gone.
+            close(.connectionLost)
+            return
+        }
+        switch UnixSockets.receive(number, into: &loop.scratch) {
+        case .wouldBlock: break
+        case .bytes(0), .failed: close(.connectionLost)
+        case .bytes(let count):
+            lastReceived = MonotonicClock.nanoseconds
+            isInSession = true
+            let isSound = session.receive(loop.scratch, count: count)
+            isInSession = false
+            guard isSound else {
+                server.counters.brokenConnections += 1
+                close(.connectionLost)
+                return
+            }
+            watchProgress()
+            needTurn()
+        }
+    }
+
+    /// Sends at the end of this turn what came together in it.
+    private func needTurn() {
+        guard !hasTurn, !isClosed else { return }
+        hasTurn = true
+        loop.whenTurnEnds { [weak self] in self?.takeTurn() }
+    }
+
+    private func takeTurn() {
+        hasTurn = false
+        guard !isClosed else { return }
+        guard session.produce(into: &output, limit: Self.outputLimit) else {
+            server.counters.brokenConnections += 1
+            close(.connectionLost)
+            return
+        }
+        if !output.isEmpty {
+            switch UnixSockets.send(output.bytes, from: output.start, to: number) {
+            case .bytes(let count): output.drop(count)
+            case .wouldBlock: break
+            case .failed:
+                close(.connectionLost)
+                return
+            }
+        }
+        if output.isEmpty, session.wantsToSend { needTurn() }
+        tellWritable()
+        if output.isEmpty, session.isOver || isEnding {
+            close(.connectionLost)
+            return
+        }
+        goAwayIfDone()
+        updateInterest()
+    }
+
+    private func updateInterest() {
+        var wanted: PollEvents = .peerClosed
+        // A client that does not take its answers is not asked for more.
+        if output.count < Self.outputLimit { wanted.insert(.readable) }
+        if !output.isEmpty { wanted.insert(.writable) }
+        guard wanted != interest else { return }
+        interest = wanted
+        loop.change(number, wanted, token: token)
+    }
+
+    private func close(_ cause: ServerCall.Cancellation) {
+        guard !isClosed else { return }
+        loop.remove(number, token: token)
+        token = 0
+        if let progress { loop.cancel(progress) }
+        if let keepalive { loop.cancel(keepalive) }
+        (progress, keepalive) = (nil, nil)
+        let left = calls.values
+        calls = [:]
+        server.counters.openCalls -= left.count
+        for call in left { call.close(cause) }
+        output.clear()
+        writable = []
+        descriptor = nil
+        server.connectionClosed(self)
+    }
+
+    // MARK: - Times
+
+    /// A client has to get on while it says hello and while it sends a header block.
+    private func watchProgress() {
+        let waits = !hasSettings || head != nil
+        if waits, progress == nil, !isClosed {
+            progress = loop.schedule(after: limits.handshake) { [weak self] in
+                guard let self else { return }
+                progress = nil
+                server.counters.brokenConnections += 1
+                close(.connectionLost)
+            }
+        } else if !waits, let progress {
+            loop.cancel(progress)
+            self.progress = nil
+        }
+    }
+
+    private func scheduleKeepalive() {
+        guard let span = limits.keepalive else { return }
+        let before = lastReceived
+        keepalive = loop.schedule(after: span) { [weak self] in
+            guard let self, !isClosed else { return }
+            guard lastReceived == before else { return scheduleKeepalive() }
+            session.ping()
+            needTurn()
+            keepalive = loop.schedule(after: limits.keepaliveTimeout) { [weak self] in
+                guard let self, !isClosed else { return }
+                guard lastReceived == before else { return scheduleKeepalive() }
+                server.counters.brokenConnections += 1
+                close(.connectionLost)
+            }
+        }
+    }
+
+    // MARK: - The end
+
+    func shutDown() {
+        guard !isShuttingDown else { return }
+        isShuttingDown = true
+        session.announceShutdown()
+        // Calls that were on their way when the client heard of it arrive before the answer.
+        session.ping()
+        needTurn()
+    }
+
+    private func goAwayIfDone() {
+        guard hasGoneAway, calls.isEmpty, !isEnding else { return }
+        session.terminate(.noError)
+        needTurn()
+    }
+
+    /// Cancels what is left, says so, and closes.
+    func endNow() {
+        guard !isEnding else { return close(.shutdown) }
+        let status = Status(.unavailable, "the server shuts down")
+        for call in calls.values { call.cancel(.shutdown, status) }
+        session.goAway()
+        takeTurn()
+        close(.shutdown)
+    }
+
+    // MARK: - For calls
+
+    var isOverMemory: Bool { server.isOverMemory }
+
+    func account(_ change: Int) {
+        server.counters.heldBytes += change
+    }
+
+    func answer(_ stream: Int32, _ block: HeaderBlock, hasBody: Bool) {
+        session.answer(stream: stream, block, hasBody: hasBody)
+        needTurn()
+    }
+
+    func resume(_ stream: Int32) {
+        session.resume(stream: stream)
+        needTurn()
+    }
+
+    func reset(_ stream: Int32, _ code: HTTP2Session.ErrorCode) {
+        session.reset(stream: stream, code)
+        needTurn()
+    }
+
+    func acknowledge(_ stream: Int32, _ count: Int) {
+        session.acknowledge(stream: stream, bytes: count)
+        needTurn()
+    }
+
+    func tellWritable(_ call: ServerCall) {
+        writable.append(call)
+    }
+
+    private func tellWritable() {
+        let calls = writable
+        writable = []
+        for call in calls { call.tellWritable() }
+    }
+}
+
+extension Connection: HTTP2SessionOwner {
+    func requestBegan(stream: Int32) {
+        head = (stream, RequestHead(limit: limits.headerListSize))
+        pings = limits.pings
+    }
+
+    func receivedField(stream: Int32, name: String, value: [UInt8]) {
+        // What comes after the request's own headers is of no use here.
+        guard head?.stream == stream else { return }
+        head?.fields.add(name, value)
+    }
+
+    func receivedHeaders(stream: Int32, isRequest: Bool, endsStream: Bool) {
+        if let head, head.stream == stream, isRequest {
+            self.head = nil
+            begin(stream, head.fields)
+        } else if !endsStream {
+            session.reset(stream: stream, .protocolError)
+        }
+        if endsStream { receivedEnd(stream: stream) }
+    }
+
+    private func begin(_ stream: Int32, _ head: RequestHead) {
+        switch head.refusal {
+        case .http(let status, let message):
+            session.answer(
+                stream: stream, .refusal(httpStatus: status, message), hasBody: false)
+            return
+        case .status(let status):
+            refuse(stream, status)
+            return
+        case nil: break
+        }
+        let endpoint: Endpoint
+        switch server.endpoint(head.path, isReadOnly: isReadOnly) {
+        case .success(let found): endpoint = found
+        case .failure(let status):
+            refuse(stream, status)
+            return
+        }
+        var deadline: UInt64?
+        if let timeout = head.timeout {
+            let (sum, overflow) = MonotonicClock.nanoseconds.addingReportingOverflow(timeout)
+            if timeout == 0 {
+                refuse(stream, Status(.deadlineExceeded, "the deadline passed"))
+                return
+            }
+            deadline = overflow ? nil : sum
+        }
+        let call = ServerCall(stream: stream, head: head, deadline: deadline, connection: self)
+        calls[stream] = call
+        server.counters.calls += 1
+        server.counters.openCalls += 1
+        endpoint.handler(call)
+    }
+
+    private func refuse(_ stream: Int32, _ status: Status) {
+        var block = HeaderBlock.answer
+        block.add(status)
+        session.answer(stream: stream, block, hasBody: false)
+    }
+
+    func receivedData(stream: Int32, _ bytes: [UInt8]) {
+        pings = limits.pings
+        // One call that takes nothing must not hold up the others: the streams' own windows bound
+        // what each can send.
+        session.acknowledge(connectionBytes: bytes.count)
+        if let call = calls[stream] {
+            call.receive(bytes)
+        } else {
+            session.acknowledge(stream: stream, bytes: bytes.count)
+        }
+    }
+
+    func receivedEnd(stream: Int32) {
+        calls[stream]?.receiveEnd()
+    }
+
+    func receivedPing(isAnswer: Bool) {
+        guard !isAnswer else {
+            if isShuttingDown, !hasGoneAway {
+                hasGoneAway = true
+                session.goAway()
+            }
+            return
+        }
+        let now = MonotonicClock.nanoseconds
+        let seconds = Int(clamping: (now - pingTime) / 1_000_000_000)
+        if seconds > 0 {
+            pingTime = now
+            pings = min(limits.pings, pings + min(seconds, limits.pings))
+        }
+        pings -= 1
+        guard pings < 0, !isEnding else { return }
+        isEnding = true
+        server.counters.brokenConnections += 1
+        session.terminate(.enhanceYourCalm)
+    }
+
+    func receivedSettings() {
+        hasSettings = true
+    }
+
+    func sentEnd(stream: Int32) {
+        pings = limits.pings
+        // The answer is whole, and what the client still sends is of no use: it can stop.
+        if !session.hasRemoteEnded(stream: stream) { session.reset(stream: stream, .noError) }
+    }
+
+    func streamClosed(stream: Int32, code: UInt32) {
+        if head?.stream == stream { head = nil }
+        guard let call = calls.removeValue(forKey: stream) else { return }
+        server.counters.openCalls -= 1
+        call.close(.byClient)
+    }
+
+    func fill(stream: Int32, _ room: inout MutableSpan<UInt8>) -> HTTP2Session.Filling {
+        guard let call = calls[stream] else { return .later }
+        return call.fill(&room)
+    }
+}

@@ -1,0 +1,34 @@
+/// The numbers that Alcove promises. They stand here once: the benchmark's check and the
+/// documentation read them from this file.
+public enum PromisedNumbers {
+    /// `alcove run … /bin/true` as a whole command, to bubblewrap with the same policy, at most.
+    public static let runToBubblewrap = 0.6
+
+    /// `alcove run … /bin/true` as a whole command, to crun with the same policy, at most.
+    public static let runToCrun = 0.15
+
+    /// A sandbox in a resident process, everything new, to the floor in C, at most.
+    public static let residentToFloor = 1.2
+
+    /// The same with pooled network namespaces and a prepared filter, to the floor, at most.
+    public static let pooledToFloor = 0.75
+
+    /// Sandboxes a second with eight in flight on two processors, at least.
+    public static let sandboxesPerSecond = 600
+
+    /// A unary call by Python's client, to the same call of Python's own server, at most.
+    public static let callToGrpcio = 0.5
+
+    /// Unary calls a second over a Unix socket, at least.
+    public static let callsPerSecond = 40_000
+
+    /// At that load, 99 of 100 calls take at most this long.
+    public static let callP99Microseconds = 5000
+
+    /// The file of `alcove-init`, stripped.
+    public static let initFileKilobytes = 160
+    /// What a running `alcove-init` holds of memory, shared pages included.
+    public static let initMemoryKilobytes = 200
+    /// The base image: every file's bytes.
+    public static let baseImageKilobytes = 4096
+}

@@ -1,0 +1,163 @@
+internal import Console
+internal import Jail
+internal import LinuxKernel
+internal import SandboxModel
+
+/// The flags that describe a sandbox, shared by every command that starts or plans one.
+enum SandboxFlags {
+    static let flags: [Flag] = limitFlags + identityFlags + rootFlags
+
+    private static let limitFlags = [
+        Flag("memory", value: "SIZE", help: "limit its memory, as in 128MiB"),
+        Flag("cpus", value: "COUNT", help: "limit its CPU time, as in 0.5 or 2"),
+        Flag("pids", value: "COUNT", help: "limit its processes and threads"),
+        Flag("io-read", value: "RATE", help: "limit reads of the image's disk, as in 10MiB/s"),
+        Flag(
+            "io-write", value: "RATE",
+            help: "limit writes to the image's disk, as in 10MiB/s or 100Mbit/s"),
+        Flag(
+            "limits", value: "POLICY", default: "strict",
+            help: "refuse a limit that the host cannot enforce (strict), or go on (best-effort)"),
+        Flag(
+            "rlimit", value: "NAME=SOFT[:HARD]", repeatable: true,
+            help: "bound a single process, as in nofile=1024"),
+    ]
+
+    private static let identityFlags = [
+        Flag("env", short: "e", value: "NAME=VALUE", repeatable: true, help: "set a variable"),
+        Flag("workdir", short: "w", value: "PATH", default: "/", help: "where the command starts"),
+        Flag("hostname", value: "NAME", default: "sandbox", help: "its hostname"),
+        Flag(
+            "user", short: "u", value: "USER[:GROUP]", default: "0:0",
+            help: "who the command runs as: numbers, or a name of the image"),
+        Flag(
+            "map-user", value: "INSIDE:OUTSIDE:COUNT", repeatable: true,
+            help: "give it a user namespace with this map of users and groups"),
+        Flag(
+            "denied-calls", value: "ANSWER", default: "kill",
+            help: "what a denied system call does: kill its process, or errno"),
+    ]
+
+    private static let rootFlags = [
+        Flag("read-only", help: "mount the image without a writable layer"),
+        Flag(
+            "scratch", value: "SIZE", default: "64MiB",
+            help: "bound what it may write in memory, as in 64MiB"),
+    ]
+
+    static let image = Argument("IMAGE", help: "the image: path of a directory tree")
+
+    /// The sandbox that the flags describe, and its image.
+    static func spec(
+        _ parsed: ParsedCommand, image: borrowing ImageTree
+    ) throws -> SandboxSpec {
+        var spec = SandboxSpec(image: image.path, command: parsed.trailing)
+        spec.limits = try limits(parsed)
+        spec.limitPolicy =
+            try parsed.choice("limits", of: SandboxSpec.LimitPolicy.allCases.map(\.rawValue))
+            .flatMap(SandboxSpec.LimitPolicy.init) ?? .strict
+        spec.workingDirectory = parsed.string("workdir") ?? "/"
+        spec.hostname = parsed.string("hostname") ?? "sandbox"
+        spec.root = parsed.isOn("read-only") ? .readOnly : .writable
+        if let scratch = try size("scratch", parsed, atLeast: Limits.smallestScratchBytes) {
+            spec.scratchBytes = scratch
+        }
+        try addIdentity(parsed, image: image, to: &spec)
+        try addProcessLimits(parsed, to: &spec)
+        if try parsed.choice("denied-calls", of: ["kill", "errno"]) == "errno" {
+            spec.deniedCalls = .errno
+        }
+        for pair in try parsed.pairs("env") {
+            let prefix = pair.key + "="
+            spec.environment.removeAll { $0.hasPrefix(prefix) }
+            spec.environment.append(prefix + pair.value)
+        }
+        return spec
+    }
+
+    private static func limits(_ parsed: ParsedCommand) throws -> Limits {
+        var limits = Limits()
+        limits.memoryBytes = try size("memory", parsed, atLeast: Limits.smallestMemoryBytes)
+        limits.milliCPUs = try parsed.milliCPUs("cpus", in: 0...1_000_000).map { UInt32($0) }
+        limits.pids = try parsed.integer("pids", in: 0...Int(Int32.max)).map { UInt32($0) }
+        limits.readBytesPerSecond = try parsed.bytesPerSecond("io-read")
+        limits.writeBytesPerSecond = try parsed.bytesPerSecond("io-write")
+        return limits
+    }
+
+    /// A size. A bare number is bytes: one that is too small for that was meant with a unit.
+    private static func size(
+        _ flag: String, _ parsed: ParsedCommand, atLeast least: UInt64
+    ) throws -> UInt64? {
+        guard let bytes = try parsed.bytes(flag), bytes < least, parsed.string(flag) == "\(bytes)"
+        else { return try parsed.bytes(flag) }
+        throw SandboxError(
+            .limitOutOfRange,
+            "`--\(flag)`: \(bytes) bytes are below the smallest that works,"
+                + " \(Quantity.text(bytes: least))",
+            hint: "add a unit, as in \(bytes == 0 ? "128" : "\(bytes)")MiB")
+    }
+
+    private static func addIdentity(
+        _ parsed: ParsedCommand, image: borrowing ImageTree, to spec: inout SandboxSpec
+    ) throws {
+        if parsed.isGiven("user"), let text = parsed.string("user") {
+            guard let user = image.user(named: text) else {
+                throw parsed.refuse(
+                    "user", "`\(text)` is no user of the image",
+                    hint: "give USER or USER:GROUP as numbers, or a name in its /etc/passwd")
+            }
+            spec.user = user
+        }
+        for text in parsed.strings("map-user") {
+            let numbers = text.split(separator: ":", omittingEmptySubsequences: false).map {
+                UInt32($0)
+            }
+            guard numbers.count == 3, let inside = numbers[0], let outside = numbers[1],
+                let count = numbers[2]
+            else {
+                throw parsed.refuse(
+                    "map-user", "`\(text)` is no map", hint: "write INSIDE:OUTSIDE:COUNT")
+            }
+            spec.identityMaps.append(
+                SandboxSpec.IdentityMap(inside: inside, outside: outside, count: count))
+        }
+    }
+
+    private static func addProcessLimits(
+        _ parsed: ParsedCommand, to spec: inout SandboxSpec
+    ) throws {
+        for pair in try parsed.pairs("rlimit") {
+            guard let resource = ProcessLimitSetting.Resource(rawValue: pair.key) else {
+                let names = ProcessLimitSetting.Resource.allCases.map(\.rawValue)
+                throw parsed.refuse(
+                    "rlimit", "`\(pair.key)` is no limit of a process",
+                    hint: "one of \(names.joined(separator: ", "))")
+            }
+            let parts = pair.value.split(separator: ":", omittingEmptySubsequences: false)
+            let values = parts.map { $0 == "unlimited" ? UInt64.max : UInt64($0) }
+            guard let soft = values.first ?? nil, let hard = values.last ?? nil, values.count <= 2
+            else {
+                throw parsed.refuse(
+                    "rlimit", "`\(pair.value)` is no limit", hint: "write SOFT or SOFT:HARD")
+            }
+            spec.processLimits.removeAll { $0.resource == resource }
+            spec.processLimits.append(ProcessLimitSetting(resource, soft: soft, hard: hard))
+        }
+    }
+
+    /// Where alcove-init is: named by the environment, beside this program, or in the folder of
+    /// libraries that belongs to this program's, to local programs, or to the system.
+    static func initProgram() -> String {
+        if let path = ProcessEnvironment.value(of: "ALCOVE_INIT"), !path.isEmpty { return path }
+        let own = (try? Files.linkTarget("/proc/self/exe")) ?? "alcove"
+        let folder = own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
+        let above = folder.lastIndex(of: "/").map { String(folder[..<$0]) } ?? ".."
+        let last = "/usr/lib/alcove/alcove-init"
+        let places = [
+            folder + "/alcove-init", above + "/lib/alcove/alcove-init",
+            "/usr/local/lib/alcove/alcove-init",
+        ]
+        return places.first { Files.exists($0) } ?? last
+    }
+}

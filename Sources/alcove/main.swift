@@ -1,0 +1,5 @@
+internal import LinuxKernel
+
+StandardStream.openMissing()
+ThisProcess.expectChildren()
+AlcoveProgram.run(Array(CommandLine.arguments.dropFirst()))

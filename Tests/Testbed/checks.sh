@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2034 # Whoever sources this uses the rest.
+set -euo pipefail
+
+# What the checks in the machine of scripts/testbed are made of; read by their shell.
+
+image=/image
+tree=/sys/fs/cgroup/alcove
+work=$(mktemp -d)
+passed=0
+failed=0
+
+say_wrong() {
+    printf '%s\n' "$*"
+    return 1
+}
+
+equal() { [[ $2 == "$3" ]] || say_wrong "$1: expected \`$3\`, got \`$2\`"; }
+holds_text() { [[ $2 == *"$3"* ]] || say_wrong "$1: no \`$3\` in \`$2\`"; }
+at_least() { ((${2:-0} >= $3)) || say_wrong "$1: expected at least $3, got \`$2\`"; }
+
+# Performs a check in a shell of its own, where the first failing command ends it.
+check() {
+    local name=$1 code=0 why
+    shift
+    mkdir -p "$work/check"
+    set +e
+    (
+        set -e
+        cd "$work/check"
+        "$@"
+    ) >"$work/said" 2>&1
+    code=$?
+    set -e
+    if [[ $code == 0 ]]; then
+        printf 'ok %s\n' "$name"
+        passed=$((passed + 1))
+    else
+        why=$(tail -n 4 "$work/said" | tr '\n' ' ')
+        printf 'not ok %s: %s\n' "$name" "${why:-exit code $code}"
+        failed=$((failed + 1))
+    fi
+    rm -rf "$work/check"
+}
+
+# Runs a sandbox to its end: its output in `output`, its complaints in `complaints`, its exit code
+# in `code`, its result in `result`.
+sandbox() {
+    code=0
+    : >result.json
+    alcove run --result result.json "$@" >output.txt 2>complaints.txt || code=$?
+    output=$(cat output.txt)
+    complaints=$(cat complaints.txt)
+    result=$(cat result.json)
+    printf 'exit code %s: %s\n' "$code" "$complaints"
+}
+
+# Starts a sandbox whose workload says a line when it is ready and then holds on to its input.
+# `group` is its cgroup as long as it lives.
+hold() {
+    mkfifo input said
+    alcove run --result result.json "$@" <input >said 2>complaints.txt &
+    holder=$!
+    exec {input}>input {said}<said
+    read -r line <&"$said" || say_wrong "no line: $(cat complaints.txt)"
+    group=$(echo "$tree"/sandbox-"$holder"-*)
+    [[ -d $group ]] || say_wrong "no cgroup at $group"
+}
+
+# Lets go of it and waits for its end.
+let_go() {
+    exec {input}>&-
+    code=0
+    wait "$holder" || code=$?
+    exec {said}<&-
+}
+
+ready='echo ready; read -r line || true'
+
+# The sum of a key over a flat-keyed file.
+value() { awk -v key="$2" '$1 == key { print $2 }' "$1"; }
+
+# What a sandbox must not leave: processes with a program, mounts, cgroups.
+census() {
+    local process count=0
+    for process in /proc/[0-9]*; do
+        [[ ! -s $process/cmdline && -z $(tr -d '\0' <"$process/cmdline" 2>/dev/null) ]] ||
+            count=$((count + 1))
+    done
+    printf 'processes %s, mounts %s, cgroups %s\n' "$count" "$(wc -l </proc/self/mountinfo)" \
+        "$(find "$tree" -mindepth 1 -type d 2>/dev/null | wc -l)"
+}

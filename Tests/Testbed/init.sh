@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+# The first process of the machine that scripts/testbed boots. Runs the words of /tests/command,
+# says on the second serial line how that ended, and turns the machine off.
+export PATH=/bin:/sbin HOME=/ TERM=dumb
+
+say_result() {
+    printf 'exit %s\n' "$1" >/dev/ttyS1
+    sync
+    poweroff -f
+}
+# A fault of this script must not look like a test's, nor leave the machine on.
+trap 'poweroff -f' EXIT
+
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+mount -t devtmpfs none /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /tmp
+mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 /sys/fs/cgroup
+# The ends of lines are the reader's affair.
+stty -F /dev/ttyS0 -onlcr
+stty -F /dev/ttyS1 -onlcr
+ip link set lo up
+
+read -r up _ </proc/uptime
+printf 'testbed: Linux %s on %s CPUs after %s s, controllers: %s\n' "$(uname -r)" "$(nproc)" \
+    "$up" "$(cat /sys/fs/cgroup/cgroup.controllers)"
+mapfile -d '' -t command </tests/command
+code=0
+"${command[@]}" </dev/null >/dev/ttyS0 2>&1 || code=$?
+read -r up _ </proc/uptime
+printf 'testbed: exit code %s after %s s\n' "$code" "$up"
+say_result "$code"
