@@ -10,7 +10,7 @@ import Testing
 /// wanted, then write the new number here.
 private enum Expected {
     /// The command itself, but for what depends on the kernel: see ``KernelPart``.
-    static let host = 139
+    static let host = 128
     /// The process that makes the network namespace ahead.
     static let networkMaker = 7
     /// The child from `clone3` to `execveat`, but for what depends on the kernel.
@@ -58,11 +58,26 @@ extension SandboxTests {
             return try files.compactMap { Int($0.dropFirst("trace.".count)) }.sorted().map {
                 let text = try String(
                     contentsOfFile: "\(folder.path)/trace.\($0)", encoding: .utf8)
-                // Other lines tell of signals and ends. Who comes to a futex first need not wait.
-                return text.split(separator: "\n").filter { $0.first?.isLetter == true }.map {
-                    String($0.prefix { $0 != "(" })
-                }.filter { $0 != "futex" }
+                return countedCalls(text)
             }
+        }
+
+        /// The names of the calls that are the program's own, and the same each time.
+        ///
+        /// The C library grows the heap and reads where its stack lies, in as many steps as the
+        /// addresses of that run and the length of the program's path ask for. Who comes to a
+        /// futex first need not wait.
+        private func countedCalls(_ trace: String) -> [String] {
+            var names: [String] = []
+            var readsMemoryMap = false
+            // Other lines tell of signals and ends.
+            for line in trace.split(separator: "\n") where line.first?.isLetter == true {
+                let name = String(line.prefix { $0 != "(" })
+                if line.contains("/proc/self/maps") { readsMemoryMap = true }
+                if !readsMemoryMap, name != "futex", name != "brk" { names.append(name) }
+                if name == "close" { readsMemoryMap = false }
+            }
+            return names
         }
 
         /// The same names together, as in `read 3, close 5`.
