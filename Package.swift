@@ -93,7 +93,10 @@ let package = Package(
                 .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
             ]),
         .target(name: "ProtocolBuffers", swiftSettings: strict),
-        .target(name: "AgentAPI", dependencies: ["ProtocolBuffers"], swiftSettings: strict),
+        .target(
+            name: "AgentAPI",
+            dependencies: ["LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel"],
+            swiftSettings: strict),
         .executableTarget(
             name: "protoc-gen-alcove-swift", dependencies: ["LinuxKernel", "ProtocolBuffers"],
             swiftSettings: strict),
@@ -129,7 +132,10 @@ let package = Package(
             name: "ProtocolBuffersTests", dependencies: ["ProtocolBuffers", "TestSupport"],
             exclude: ["every_kind.proto"], swiftSettings: strict),
         .testTarget(
-            name: "AgentAPITests", dependencies: ["AgentAPI", "ProtocolBuffers", "TestSupport"],
+            name: "AgentAPITests",
+            dependencies: [
+                "AgentAPI", "LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel", "TestSupport",
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "RPCTestServer", dependencies: ["RPC", "LinuxKernel"],

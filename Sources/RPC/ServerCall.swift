@@ -197,7 +197,7 @@ public final class ServerCall: @unchecked Sendable {
     }
 
     /// Ends the call for its handler and for its client.
-    func cancel(_ cause: Cancellation, _ status: Status) {
+    package func cancel(_ cause: Cancellation, _ status: Status) {
         guard !isClosed else { return }
         guard outgoing.isEmpty else {
             // Trailers would come after messages that nobody takes.

@@ -98,7 +98,7 @@ import Testing
 
 @Suite struct StatusDetailsTests {
     static let detail = ErrorDetail(
-        code: "no-room", hint: "wait",
+        code: "no_room", hint: "wait",
         shortages: [.init(resource: .memory, requested: 1 << 30, available: 5)])
 
     @Test("an error's detail survives the status that carries it")

@@ -45,7 +45,7 @@ enum ImportTable {
         Row("Console", .library),
         Row("ProtocolBuffers", .library),
         Row("protoc-gen-alcove-swift", .program, ["ProtocolBuffers", "LinuxKernel"]),
-        Row("AgentAPI", .library, ["ProtocolBuffers"]),
+        Row("AgentAPI", .library, ["LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel"]),
         Row(
             "alcove", .program,
             ["Console", "HostReport", "SandboxModel", "Jail", "KVM", "LinuxKernel"]),

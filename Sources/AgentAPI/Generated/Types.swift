@@ -1509,7 +1509,7 @@ public struct Event: Message {
 public struct ErrorDetail: Message {
     public static let messageName = "alcove.v1.ErrorDetail"
 
-    /// Stable, for programs: `limit-out-of-range`. docs/ lists them.
+    /// Stable, for programs: `limit_out_of_range`. docs/ lists them.
     public var code: String = ""
     /// What to do about it. Empty where there is nothing to say.
     public var hint: String = ""
