@@ -4,6 +4,8 @@ public import SandboxModel
 /// What a process needs to start sandboxes, opened once: alcove-init and the place of its cgroups.
 public final class SandboxHost {
     public let hierarchy: CgroupHierarchy
+    /// The folder of its sandboxes' cgroups.
+    public let cgroupPath: String?
     let isDedicated: Bool
     /// Absent in a host that only plans.
     let initProgram: Descriptor?
@@ -21,22 +23,28 @@ public final class SandboxHost {
         }
     }
 
+    public static let standardCgroupParent = "alcove"
+
     /// Descriptors that a child keeps until it executes stand above those that alcove-init gets.
     static let firstDescriptor: Int32 = 10
 
     /// - Parameters:
     ///   - initProgram: path of alcove-init on the host.
     ///   - limits: those that sandboxes will ask for; each needs its controller.
+    ///   - cgroupParent: the name of the folder of the sandboxes' cgroups. `alcove run` sweeps its
+    ///     own for what killed commands left: sandboxes that are to last need another one.
     ///   - isDedicated: the calling thread does nothing but start sandboxes: it gives up for good
     ///     what no sandbox may gain, so that each need not do it anew.
     public init(
         initProgram path: String, limits: Set<Limits.Kind>,
-        hierarchy: CgroupHierarchy = .detect(), isDedicated: Bool = false
+        hierarchy: CgroupHierarchy = .detect(), isDedicated: Bool = false,
+        cgroupParent: String = SandboxHost.standardCgroupParent
     ) throws(SandboxError) {
         self.hierarchy = hierarchy
         self.isDedicated = isDedicated
+        cgroupPath = hierarchy.root.map { $0 + "/" + cgroupParent }
         initProgram = try Self.openInit(path)
-        cgroups = try Self.openCgroups(hierarchy, limits)
+        cgroups = try Self.openCgroups(cgroupPath, hierarchy, limits)
         guard isDedicated else { return }
         do throws(SystemCallError) {
             try Capabilities.dropBoundingSet()
@@ -47,6 +55,7 @@ public final class SandboxHost {
 
     private init(planningOn hierarchy: CgroupHierarchy) {
         self.hierarchy = hierarchy
+        cgroupPath = hierarchy.root.map { $0 + "/" + Self.standardCgroupParent }
         isDedicated = true
         initProgram = nil
         cgroups = nil
@@ -78,17 +87,17 @@ public final class SandboxHost {
     }
 
     private static func openCgroups(
-        _ hierarchy: CgroupHierarchy, _ limits: Set<Limits.Kind>
+        _ path: String?, _ hierarchy: CgroupHierarchy, _ limits: Set<Limits.Kind>
     ) throws(SandboxError) -> CgroupParent? {
-        guard let root = hierarchy.root else { return nil }
+        guard let path else { return nil }
         do throws(SystemCallError) {
             return try CgroupParent.open(
-                root + "/alcove", below: hierarchy,
+                path, below: hierarchy,
                 delegating: Set(limits.map(\.rawValue)).intersection(hierarchy.controllers))
         } catch {
             throw SandboxError(
                 error.errorNumber == .permissionDenied ? .notPermitted : .setUpFailed, "\(error)",
-                hint: "sandboxes get their cgroups below `\(root)/alcove`")
+                hint: "sandboxes get their cgroups below `\(path)`")
         }
     }
 
@@ -129,6 +138,16 @@ public final class SandboxHost {
     }
 }
 
+// For sandboxes that last.
+extension SandboxHost {
+    /// The names of the cgroups that are there, in no order.
+    public func lastingCgroups() throws(SandboxError) -> [String] { [] }
+
+    /// Ends what is in a cgroup of this host, waits for that, and removes it. One that is not
+    /// there is no error.
+    public func removeCgroup(named name: String) throws(SandboxError) {}
+}
+
 /// A sandbox that could start at once: checked, planned, its program laid out. Starts any number
 /// of times.
 public final class PreparedSandbox {
@@ -145,7 +164,8 @@ public final class PreparedSandbox {
     public init(
         _ spec: SandboxSpec, image: consuming ImageTree, on host: SandboxHost,
         network: SandboxPlan.Network = .new, filter: SeccompProgram? = nil,
-        diesWithStarter: Bool = true, failing: LoweredPlan.InjectedFailure? = nil
+        diesWithStarter: Bool = true, lasting: Lasting? = nil,
+        failing: LoweredPlan.InjectedFailure? = nil
     ) throws(SandboxError) {
         let node = NodeCapabilities.detect(
             hierarchy: host.hierarchy, image: image.status, for: spec)
@@ -154,7 +174,7 @@ public final class PreparedSandbox {
         try image.checkMountPoints(for: spec.root)
         try image.checkWorkingDirectory(of: spec)
         let executable = try image.resolveProgram(of: spec)
-        let cgroup = node.cgroupParent.map { $0 + "/" + CgroupParent.sandboxPrefix + "…" }
+        let cgroup = host.cgroupPath.map { $0 + "/" + CgroupParent.sandboxPrefix + "…" }
         let plan = SandboxPlan(
             for: spec, on: node, cgroup: cgroup, network: network,
             boundingSet: host.isDedicated && spec.identityMaps.isEmpty ? .host : .child)
@@ -186,7 +206,7 @@ public final class PreparedSandbox {
     ) throws(SandboxError) -> RunningSandbox {
         let requested = MonotonicClock.nanoseconds
         let cgroup = try perform(
-            .createCgroup(path: host.hierarchy.root.map { $0 + "/alcove" } ?? "")
+            .createCgroup(path: host.cgroupPath ?? "")
         ) {
             () throws(SystemCallError) in try host.makeCgroup()
         }

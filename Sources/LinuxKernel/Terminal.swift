@@ -6,6 +6,11 @@ public enum Terminal {
     public struct Size: Hashable, Sendable {
         public var rows: UInt16
         public var columns: UInt16
+
+        public init(rows: UInt16, columns: UInt16) {
+            self.rows = rows
+            self.columns = columns
+        }
     }
 
     /// The line settings of a terminal, to be put back. `struct termios` of the kernel: four
