@@ -30,6 +30,8 @@ public final class EventLoop: @unchecked Sendable {
     private var timers = TimerQueue()
     private var armedTime: UInt64?
     private var atTurnEnd: [() -> Void] = []
+    /// Watches of what is always ready, which the kernel does not wait for.
+    private var alwaysReady: [UInt64] = []
     private var isStopping = false
     /// Where connections read into before they look at it.
     package var scratch = [UInt8](repeating: 0, count: 65536)
@@ -45,7 +47,18 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Starts the thread. It ends after `stop`.
     public func start() throws(SystemCallError) -> KernelThread {
-        try KernelThread(named: name) { self.run() }
+        try KernelThread(named: name) { self.runOnThisThread() }
+    }
+
+    /// Does the loop's work on the thread of the caller, for programs that need no other, until
+    /// `stop` or until the condition holds. It is looked at after each turn, and once before the
+    /// loop waits at all. Where it was the condition, the loop can run again.
+    public func runOnThisThread(until isDone: () -> Bool = { false }) {
+        identity = KernelThread.currentIdentity
+        var batch = EventPoll.Batch(capacity: 128)
+        finishTurn()
+        while !isStopping, !isDone() { takeTurn(&batch) }
+        if isStopping { end() }
     }
 
     /// Ends the thread after what it is doing now. Later jobs are dropped.
@@ -98,6 +111,35 @@ public final class EventLoop: @unchecked Sendable {
         timers.remove(action)
     }
 
+    /// Calls an action on this thread whenever a descriptor is ready, until the watch is
+    /// cancelled: again and again while it stays ready. The descriptor stays the caller's, who
+    /// cancels the watch before closing it. Regular files are always ready.
+    ///
+    /// What was closed, hung up or failed is told too, asked for or not.
+    @discardableResult
+    public func watch(
+        _ descriptor: Int32, for events: PollEvents, _ action: @escaping (PollEvents) -> Void
+    ) throws(SystemCallError) -> Watch {
+        checkThread()
+        let watch = Watch(descriptor, events, action, self)
+        do throws(SystemCallError) {
+            watch.token = try add(descriptor, events, watch)
+        } catch {
+            // Files that a set of descriptors does not take never make their readers wait.
+            guard error.errorNumber == .notPermitted else { throw error }
+            handlers[lastToken] = watch
+            watch.token = lastToken
+            watch.isOfFile = true
+            setAlwaysReady(watch, !events.isEmpty)
+        }
+        return watch
+    }
+
+    fileprivate func setAlwaysReady(_ watch: Watch, _ isReady: Bool) {
+        alwaysReady.removeAll { $0 == watch.token }
+        if isReady { alwaysReady.append(watch.token) }
+    }
+
     // MARK: - For what lives on the loop
 
     package func add(
@@ -119,6 +161,11 @@ public final class EventLoop: @unchecked Sendable {
         try? poll.remove(descriptor)
     }
 
+    fileprivate func removeFile(_ watch: Watch) {
+        setAlwaysReady(watch, false)
+        handlers[watch.token] = nil
+    }
+
     /// Calls an action once at the end of this turn, when all that was ready has been told.
     package func whenTurnEnds(_ action: @escaping () -> Void) {
         atTurnEnd.append(action)
@@ -130,32 +177,32 @@ public final class EventLoop: @unchecked Sendable {
 
     // MARK: - The thread
 
-    private func run() {
-        identity = KernelThread.currentIdentity
-        var batch = EventPoll.Batch(capacity: 128)
-        finishTurn()
-        while !isStopping {
-            do throws(SystemCallError) {
-                try poll.wait(into: &batch, waits: atTurnEnd.isEmpty)
-            } catch {
-                preconditionFailure("waiting for a set of descriptors does not fail: \(error)")
-            }
-            for index in 0..<batch.count {
-                let (token, events) = batch[index]
-                switch token {
-                case Self.inboxToken: counter.clear()
-                case Self.timerToken: timer.clear()
-                // One that went away earlier in this turn is told nothing.
-                default: handlers[token]?.isReady(events)
-                }
-            }
-            finishTurn()
+    private func takeTurn(_ batch: inout EventPoll.Batch) {
+        do throws(SystemCallError) {
+            try poll.wait(into: &batch, waits: atTurnEnd.isEmpty && alwaysReady.isEmpty)
+        } catch {
+            preconditionFailure("waiting for a set of descriptors does not fail: \(error)")
         }
+        for index in 0..<batch.count {
+            let (token, events) = batch[index]
+            switch token {
+            case Self.inboxToken: counter.clear()
+            case Self.timerToken: timer.clear()
+            // One that went away earlier in this turn is told nothing.
+            default: handlers[token]?.isReady(events)
+            }
+        }
+        for token in alwaysReady { handlers[token]?.isReady([.readable, .writable]) }
+        finishTurn()
+    }
+
+    private func end() {
         inbox.with { inbox in
             inbox.isClosed = true
             inbox.jobs = []
         }
         handlers = [:]
+        alwaysReady = []
         atTurnEnd = []
         timers = TimerQueue()
     }
@@ -190,5 +237,53 @@ public final class EventLoop: @unchecked Sendable {
         // It fails for what is no timer alone.
         try? timer.start(.nanoseconds(span))
         armedTime = earliest
+    }
+}
+
+/// A descriptor that a loop waits for. Belongs to the loop's thread.
+public final class Watch: EventLoop.Handler {
+    private let descriptor: Int32
+    private var events: PollEvents
+    private var action: ((PollEvents) -> Void)?
+    private weak var loop: EventLoop?
+    fileprivate var token: UInt64 = 0
+    fileprivate var isOfFile = false
+
+    fileprivate init(
+        _ descriptor: Int32, _ events: PollEvents, _ action: @escaping (PollEvents) -> Void,
+        _ loop: EventLoop
+    ) {
+        self.descriptor = descriptor
+        self.events = events
+        self.action = action
+        self.loop = loop
+    }
+
+    /// Waits for something else from now on, or with `[]` for nothing but the end.
+    public func change(to events: PollEvents) {
+        guard let loop, action != nil, events != self.events else { return }
+        loop.checkThread()
+        self.events = events
+        if isOfFile {
+            loop.setAlwaysReady(self, !events.isEmpty)
+        } else {
+            loop.change(descriptor, events, token: token)
+        }
+    }
+
+    /// Ends the watch. The action is called no more.
+    public func cancel() {
+        guard let loop, action != nil else { return }
+        loop.checkThread()
+        action = nil
+        if isOfFile {
+            loop.removeFile(self)
+        } else {
+            loop.remove(descriptor, token: token)
+        }
+    }
+
+    package func isReady(_ ready: PollEvents) {
+        action?(isOfFile ? ready.intersection(events) : ready)
     }
 }

@@ -58,4 +58,71 @@ import Testing
         gate.signalAll()
         workers.stop()
     }
+
+    @Test("a loop runs on the caller's thread, again and again, and needs no other")
+    func thisThread() throws {
+        let loop = try EventLoop(named: "test")
+        var count = 0
+        for round in 1...3 {
+            _ = loop.schedule(after: .milliseconds(1)) { count += 1 }
+            loop.runOnThisThread(until: { count == round })
+            #expect(loop.isCurrent && count == round)
+        }
+        loop.runOnThisThread(until: { true })
+        loop.stop()
+        loop.runOnThisThread()
+        #expect(!loop.enqueue {})
+    }
+
+    @Test("a watch is told while its descriptor is ready, and not after it was cancelled")
+    func watch() throws {
+        let loop = try EventLoop(named: "test")
+        let counter = try EventCounter()
+        var seen = 0
+        let watch = try loop.watch(counter.descriptor.rawValue, for: .readable) { events in
+            if events.contains(.readable) { seen += 1 }
+        }
+        counter.signal()
+        loop.runOnThisThread(until: { seen == 3 })
+        watch.change(to: [])
+        var turns = 0
+        let tick = { loop.whenTurnEnds { turns += 1 } }
+        for _ in 0..<5 {
+            tick()
+            let before = turns
+            loop.runOnThisThread(until: { turns > before })
+        }
+        #expect(seen == 3)
+        watch.change(to: .readable)
+        loop.runOnThisThread(until: { seen == 4 })
+        watch.cancel()
+        watch.cancel()
+        tick()
+        let before = turns
+        loop.runOnThisThread(until: { turns > before })
+        #expect(seen == 4)
+    }
+
+    @Test("a regular file is always ready, and the loop goes on beside it")
+    func file() throws {
+        let loop = try EventLoop(named: "test")
+        let file = try Files.open("/proc/self/exe", [.readOnly])
+        var (reads, fired) = (0, false)
+        let watch = try loop.watch(file.rawValue, for: .readable) { events in
+            #expect(events == .readable)
+            reads += 1
+        }
+        _ = loop.schedule(after: .milliseconds(1)) { fired = true }
+        loop.runOnThisThread(until: { fired && reads >= 3 })
+        watch.change(to: [])
+        let before = reads
+        fired = false
+        _ = loop.schedule(after: .milliseconds(1)) { fired = true }
+        loop.runOnThisThread(until: { fired })
+        #expect(reads == before)
+        watch.change(to: .readable)
+        loop.runOnThisThread(until: { reads > before })
+        watch.cancel()
+        #expect(throws: SystemCallError.self) { try loop.watch(-1, for: .readable) { _ in } }
+    }
 }
