@@ -76,6 +76,10 @@ let package = Package(
         .target(
             name: "RPC", dependencies: ["CNGHTTP2", "LinuxKernel"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":libnghttp2.a")]),
+        .systemLibrary(name: "CSQLite"),
+        .target(
+            name: "Store", dependencies: ["CSQLite", "LinuxKernel"], swiftSettings: strict,
+            linkerSettings: [.linkedLibrary(":libsqlite3.a")]),
         .target(name: "SandboxModel", swiftSettings: strict),
         .target(
             name: "Jail", dependencies: ["SandboxModel", "LinuxKernel", "CInitProtocol"],
@@ -143,6 +147,12 @@ let package = Package(
         .testTarget(
             name: "RPCTests", dependencies: ["RPC", "LinuxKernel", "TestSupport"],
             exclude: ["Python"], swiftSettings: strict),
+        .executableTarget(
+            name: "StoreTestWriter", dependencies: ["Store", "LinuxKernel"],
+            path: "Tests/StoreTestWriter", swiftSettings: strict),
+        .testTarget(
+            name: "StoreTests", dependencies: ["Store", "LinuxKernel", "TestSupport"],
+            swiftSettings: strict),
         .target(name: "CTestSupport", path: "Tests/CTestSupport", cSettings: strictC),
         .target(
             name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",

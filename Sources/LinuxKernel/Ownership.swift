@@ -30,4 +30,19 @@ extension Files {
                 systemCall(__NR_unlinkat, UInt64(argument: here), $0, 0)
             }, "unlink", path)
     }
+
+    /// Gives a name below a directory another one; what has that already is replaced.
+    public static func rename(
+        _ name: String, to other: String, at directory: borrowing Descriptor
+    ) throws(SystemCallError) {
+        let number = directory.rawValue
+        try checked(
+            withAddress(of: name) { name in
+                withAddress(of: other) {
+                    systemCall(
+                        __NR_renameat2, UInt64(argument: number), name, UInt64(argument: number),
+                        $0)
+                }
+            }, "rename", name)
+    }
 }

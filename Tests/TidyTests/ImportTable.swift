@@ -39,6 +39,8 @@ enum ImportTable {
         Row("KVM", .library, ["CKVM", "LinuxKernel"]),
         Row("CNGHTTP2", .systemLibrary),
         Row("RPC", .library, ["CNGHTTP2", "LinuxKernel"]),
+        Row("CSQLite", .systemLibrary),
+        Row("Store", .library, ["CSQLite", "LinuxKernel"]),
         Row("SandboxModel", .library),
         Row("Jail", .library, ["SandboxModel", "LinuxKernel", "CInitProtocol"]),
         Row("HostReport", .library, ["SandboxModel", "LinuxKernel", "Jail", "KVM"]),
