@@ -1,9 +1,11 @@
 // Compiled against musl's headers (see Package.swift).
 #define _GNU_SOURCE
 #include "CInit.h"
+#include "raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
@@ -11,12 +13,13 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-_Static_assert(CINIT_ENOENT == ENOENT && CINIT_EINTR == EINTR, "errno");
+_Static_assert(CINIT_ENOENT == ENOENT && CINIT_EINTR == EINTR && CINIT_EAGAIN == EAGAIN, "errno");
 _Static_assert(CINIT_SIGKILL == SIGKILL && CINIT_SIGCHLD == SIGCHLD, "signals");
 _Static_assert(CINIT_POLLIN == POLLIN && CINIT_POLLERR == POLLERR, "poll");
 _Static_assert(CINIT_POLLHUP == POLLHUP && CINIT_POLLNVAL == POLLNVAL, "poll");
@@ -25,36 +28,6 @@ _Static_assert(offsetof(struct cinit_poll, happened) == offsetof(struct pollfd, 
 
 // The kernel's set of signals is 64 bits; the C library's is larger.
 enum { KERNEL_SIGNALS = 64, KERNEL_SIGSET_BYTES = 8 };
-
-// errno of the C library is left alone by these: a kernel's answer is its own error.
-#if defined(__x86_64__)
-static long raw(long number, long a, long b, long c, long d, long e) {
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-#elif defined(__aarch64__)
-static long raw(long number, long a, long b, long c, long d, long e) {
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
-                     : "memory");
-    return x0;
-}
-#else
-#error "alcove-init: no system call sequence for this architecture"
-#endif
 
 int cinit_hide(void) { return raw(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
@@ -84,9 +57,6 @@ int cinit_set_close_on_exec(int descriptor) {
 int cinit_close(int descriptor) { return raw(SYS_close, descriptor, 0, 0, 0, 0); }
 
 int cinit_close_range(unsigned first, unsigned last) {
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
     return raw(SYS_close_range, first, last, 0, 0, 0);
 }
 
@@ -163,36 +133,110 @@ int cinit_take_denied(int listener, struct cinit_denied *denied) {
     return 0;
 }
 
-struct spawn {
-    const char *path;
-    char *const *arguments;
-    bool terminal;
-    // Written by the child: memory is shared until its exec.
-    volatile int error;
+struct limit {
+    int resource;
+    uint64_t values[2];
 };
 
+static struct limit limits[CINIT_MOST_LIMITS];
+static int limit_count;
+
+bool cinit_add_limit(int resource, uint64_t soft, uint64_t hard) {
+    if (limit_count == CINIT_MOST_LIMITS) return false;
+    limits[limit_count++] = (struct limit){resource, {soft, hard}};
+    return true;
+}
+
+struct spawn {
+    const struct cinit_command *command;
+    // Written by the child: memory is shared until its exec.
+    volatile int error;
+    volatile int stage;
+};
+
+static long place_streams(const int *streams) {
+    int sources[3];
+    // What is itself one of the three numbers must not be written over before it is placed.
+    for (int number = 0; number < 3; number++) {
+        sources[number] = streams[number];
+        if (streams[number] < 0 || streams[number] > STDERR_FILENO) continue;
+        sources[number] =
+            raw(SYS_fcntl, streams[number], F_DUPFD_CLOEXEC, STDERR_FILENO + 1, 0, 0);
+        if (sources[number] < 0) return sources[number];
+    }
+    for (int number = 0; number < 3; number++) {
+        if (sources[number] < 0) continue;
+#ifdef SYS_dup2
+        long failed = raw(SYS_dup2, sources[number], number, 0, 0, 0);
+#else
+        long failed = raw(SYS_dup3, sources[number], number, 0, 0, 0);
+#endif
+        if (failed < 0) return failed;
+    }
+    return 0;
+}
+
+static long set_limits(void) {
+    for (int index = 0; index < limit_count; index++) {
+        long values = (long)limits[index].values;
+        long failed = raw(SYS_prlimit64, 0, limits[index].resource, values, 0, 0);
+        if (failed) return failed;
+    }
+    return 0;
+}
+
+// Like a shell: what is not there or may not be executed leaves the rest to be tried, and is what
+// is told in the end.
+static long try_programs(const struct cinit_command *command) {
+    char *const *environment = command->environment ? command->environment : environ;
+    long told = -ENOENT;
+    for (char *const *program = command->programs; *program; program++) {
+        long failed =
+            raw(SYS_execve, (long)*program, (long)command->arguments, (long)environment, 0, 0);
+        if (failed == -EACCES) told = failed;
+        else if (failed != -ENOENT && failed != -ENOTDIR) return failed;
+    }
+    return told;
+}
+
 // In the child, in the parent's memory: nothing but raw calls.
+static long become(struct spawn *spawn) {
+    const struct cinit_command *command = spawn->command;
+    raw(SYS_setsid, 0, 0, 0, 0, 0);
+    long failed = place_streams(command->streams);
+    if (failed) return failed;
+    spawn->stage = CINIT_STAGE_TERMINAL;
+    if (command->terminal) failed = raw(SYS_ioctl, STDIN_FILENO, TIOCSCTTY, 0, 0, 0);
+    if (failed) return failed;
+    if (command->told >= 0)
+        raw(SYS_sendto, command->told, (long)command->message, (long)command->message_size,
+            MSG_NOSIGNAL | MSG_DONTWAIT, 0);
+    spawn->stage = CINIT_STAGE_DIRECTORY;
+    if (command->directory) failed = raw(SYS_chdir, (long)command->directory, 0, 0, 0, 0);
+    if (failed) return failed;
+    spawn->stage = CINIT_STAGE_LIMITS;
+    failed = set_limits();
+    if (failed) return failed;
+    spawn->stage = CINIT_STAGE_PROGRAM;
+    uint64_t none = 0;
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, KERNEL_SIGSET_BYTES, 0);
+    return try_programs(command);
+}
+
 static int run_workload(void *context) {
     struct spawn *spawn = context;
-    raw(SYS_setsid, 0, 0, 0, 0, 0);
-    long failed = 0;
-    if (spawn->terminal) failed = raw(SYS_ioctl, STDIN_FILENO, TIOCSCTTY, 0, 0, 0);
-    if (!failed) {
-        uint64_t none = 0;
-        raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, KERNEL_SIGSET_BYTES, 0);
-        failed = raw(SYS_execve, (long)spawn->path, (long)spawn->arguments, (long)environ, 0, 0);
-    }
-    spawn->error = (int)failed;
+    spawn->error = (int)become(spawn);
     raw(SYS_exit_group, 127, 0, 0, 0, 0);
     __builtin_unreachable();
 }
 
-int cinit_spawn(const char *path, char *const *arguments, bool terminal) {
+int cinit_spawn(const struct cinit_command *command, int *stage) {
     static _Alignas(16) char stack[8192];
-    struct spawn spawn = {path, arguments, terminal, 0};
+    struct spawn spawn = {command, 0, CINIT_STAGE_PROCESS};
     // CLONE_VFORK: this thread stands still until the child has executed or ended.
     int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
     int process = clone(run_workload, stack + sizeof stack, flags, &spawn);
+    *stage = spawn.stage;
     if (process < 0) return -errno;
     return spawn.error ? spawn.error : process;
 }

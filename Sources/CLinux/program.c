@@ -95,6 +95,9 @@ __attribute__((noreturn)) static void child(struct alcove_run *run) {
     report.nanoseconds = alcove_monotonic_nanoseconds();
     alcove_system_call(SYS_write, (uint64_t)run->report_descriptor, (uint64_t)(uintptr_t)&report,
                        sizeof report, 0, 0, 0);
+    if (run->report_file >= 0)
+        alcove_system_call(SYS_write, (uint64_t)run->report_file, (uint64_t)(uintptr_t)&report,
+                           sizeof report, 0, 0, 0);
     for (;;)
         call1(SYS_exit_group, 127);
 }

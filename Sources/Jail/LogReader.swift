@@ -1,3 +1,4 @@
+internal import LinuxKernel
 public import SandboxModel
 
 public enum LogStream: UInt8, CaseIterable, Sendable {
@@ -11,7 +12,7 @@ public struct LogLine: Equatable, Sendable {
     public var stream: LogStream
     /// When alcove-init read its first byte, by the clock of the day.
     public var atNanoseconds: Int64
-    /// With its newline, if it has one. At most ``longest``.
+    /// With its newline, if it has one. At most ``longest``. Any bytes.
     public var data: [UInt8]
     /// The line goes on in the next entry of the stream.
     public var isPartial: Bool
@@ -20,43 +21,229 @@ public struct LogLine: Equatable, Sendable {
 
     /// A longer line comes in parts.
     public static let longest = 64 << 10
+
+    public init(
+        stream: LogStream, atNanoseconds: Int64, data: [UInt8], isPartial: Bool = false,
+        lost: UInt64 = 0
+    ) {
+        self.stream = stream
+        self.atNanoseconds = atNanoseconds
+        self.data = data
+        self.isPartial = isPartial
+        self.lost = lost
+    }
 }
 
 /// Reads the logs of a lasting sandbox, oldest first, while alcove-init may write them.
 public final class LogReader {
+    private var segments: LogSegments
+    private var splitters: [LogStream: LineSplitter]
+    private var lines: ArraySlice<LogLine> = []
+    private var nextSequence: UInt64 = 0
+    private let since: Int64
+    /// So many more lines are passed over.
+    private var skipped: UInt64 = 0
+
     /// - Parameters:
+    ///   - streams: only these.
     ///   - since: only what was written at this time or later.
-    ///   - tail: only the last lines: this many.
+    ///   - tail: only the last lines: this many, of what is there now.
     public init(
         _ folder: SandboxFolder, streams: Set<LogStream> = Set(LogStream.allCases),
         since: Int64 = .min, tail: UInt64? = nil
     ) throws(SandboxError) {
-        throw SandboxError(.unavailable, "not yet")
+        do throws(SystemCallError) {
+            segments = LogSegments(
+                first: try Self.open(folder, SandboxFolder.Name.logs[0]),
+                second: try Self.open(folder, SandboxFolder.Name.logs[1]))
+        } catch {
+            throw SandboxError(.unavailable, "the logs cannot be read: \(error)")
+        }
+        splitters = [:]
+        for stream in streams { splitters[stream] = LineSplitter(stream) }
+        self.since = since
+        guard let tail else { return }
+        let counter = try LogReader(folder, streams: streams, since: since)
+        var count: UInt64 = 0
+        while let line = counter.next() { count += line.isPartial ? 0 : 1 }
+        count += UInt64(counter.takeUnfinished(isOver: true).count)
+        skipped = count > tail ? count - tail : 0
+    }
+
+    private static func open(
+        _ folder: SandboxFolder, _ name: String
+    ) throws(SystemCallError) -> Descriptor {
+        try Files.open(folder.path + "/" + name, [.readOnly, .noFollow])
     }
 
     /// The next line; nothing when there is none for now.
-    public func next() -> LogLine? { nil }
+    public func next() -> LogLine? {
+        while true {
+            while let line = lines.popFirst() {
+                if keeps(line) { return line }
+            }
+            guard let record = segments.next() else { return nil }
+            take(record)
+        }
+    }
 
     /// What was read of lines that have no end yet.
     ///
-    /// - Parameter isOver: the sandbox has ended, and nothing more will come.
-    public func takeUnfinished(isOver: Bool) -> [LogLine] { [] }
+    /// - Parameter isOver: the sandbox has ended, and nothing more will come. Otherwise the lines
+    ///   count as partial.
+    public func takeUnfinished(isOver: Bool) -> [LogLine] {
+        LogStream.allCases.compactMap { stream in
+            splitters[stream]?.takeUnfinished(isPartial: !isOver)
+        }.filter(keeps)
+    }
+
+    private func keeps(_ line: LogLine) -> Bool {
+        guard line.atNanoseconds >= since else { return false }
+        guard skipped > 0 else { return true }
+        if !line.isPartial { skipped -= 1 }
+        return false
+    }
+
+    private func take(_ record: LogRecord) {
+        var ready: [LogLine] = []
+        if record.sequence != nextSequence {
+            // What is between is lost: nothing goes on behind it.
+            for stream in LogStream.allCases {
+                if let line = splitters[stream]?.takeUnfinished(isPartial: false) {
+                    ready.append(line)
+                }
+            }
+        }
+        nextSequence = record.sequence &+ 1
+        splitters[record.stream]?.take(record, into: &ready)
+        lines = ready[...]
+    }
+}
+
+/// Makes lines of the records of one stream.
+struct LineSplitter {
+    private let stream: LogStream
+    private var unfinished: [UInt8] = []
+    private var begunAt: Int64 = 0
+    /// So many lines ended in what was taken, and in what is known to be lost.
+    private var endedLines: UInt64 = 0
+    private var lost: UInt64 = 0
+
+    init(_ stream: LogStream) {
+        self.stream = stream
+    }
+
+    mutating func take(_ record: LogRecord, into lines: inout [LogLine]) {
+        if record.lines > endedLines {
+            lost = lost.addingReportingOverflow(record.lines - endedLines).partialValue
+            endedLines = record.lines
+        }
+        let time = Int64(clamping: record.nanoseconds)
+        var rest = record.bytes
+        while !rest.isEmpty {
+            if unfinished.isEmpty { begunAt = time }
+            let room = rest.prefix(LogLine.longest - unfinished.count)
+            if let end = room.firstIndex(of: UInt8(ascii: "\n")) {
+                unfinished += room[...end]
+                rest = rest[(end + 1)...]
+                endedLines &+= 1
+                lines.append(line(isPartial: false))
+            } else {
+                unfinished += room
+                rest = rest.dropFirst(room.count)
+                // What ends the line may be all that follows: then it is an entry of its own.
+                if unfinished.count == LogLine.longest { lines.append(line(isPartial: true)) }
+            }
+        }
+    }
+
+    mutating func takeUnfinished(isPartial: Bool) -> LogLine? {
+        unfinished.isEmpty ? nil : line(isPartial: isPartial)
+    }
+
+    private mutating func line(isPartial: Bool) -> LogLine {
+        defer {
+            unfinished = []
+            lost = 0
+        }
+        return LogLine(
+            stream: stream, atNanoseconds: begunAt, data: unfinished, isPartial: isPartial,
+            lost: lost)
+    }
 }
 
 /// Tells when logs grow: one for any number of sandboxes.
 public final class LogWatcher {
     public struct Token: Hashable, Sendable {
-        let number: Int32
+        let number: Int
     }
 
-    public init() throws(SandboxError) { throw SandboxError(.unavailable, "not yet") }
+    private let watch: FileWatch
+    private var tokens: [SandboxFolder: Token] = [:]
+    private var watched: [Token: Watched] = [:]
+    private var owners: [Int32: Token] = [:]
+    private var nextNumber = 0
+
+    private struct Watched {
+        let folder: SandboxFolder
+        let files: [Int32]
+        var users = 1
+    }
+
+    public init() throws(SandboxError) {
+        do throws(SystemCallError) {
+            watch = try FileWatch()
+        } catch {
+            throw SandboxError(
+                .unavailable, "\(error)",
+                hint: "`fs.inotify.max_user_instances` bounds how many there are")
+        }
+    }
 
     /// Readable when ``takeChanged()`` has something to give. Corresponds to `inotify`.
-    public var descriptor: Int32 { -1 }
-    /// The same token for the same folder. Watch first, then read.
+    public var descriptor: Int32 { watch.descriptor.rawValue }
+
+    /// Watches the logs in a folder, until ``unwatch(_:)`` was called as often as this. Gives the
+    /// same token for the same folder. Watch first, then read: nothing falls between.
     public func watch(_ folder: SandboxFolder) throws(SandboxError) -> Token {
-        Token(number: 0)
+        if let token = tokens[folder] {
+            watched[token]?.users += 1
+            return token
+        }
+        var files: [Int32] = []
+        do throws(SystemCallError) {
+            for name in SandboxFolder.Name.logs {
+                files.append(try watch.add(folder.path + "/" + name))
+            }
+        } catch {
+            for file in files { watch.remove(file) }
+            throw SandboxError(.unavailable, "the logs cannot be watched: \(error)")
+        }
+        nextNumber += 1
+        let token = Token(number: nextNumber)
+        tokens[folder] = token
+        watched[token] = Watched(folder: folder, files: files)
+        for file in files { owners[file] = token }
+        return token
     }
-    public func unwatch(_ token: Token) {}
-    public func takeChanged() -> Set<Token> { [] }
+
+    public func unwatch(_ token: Token) {
+        guard let entry = watched[token] else { return }
+        guard entry.users == 1 else {
+            watched[token]?.users -= 1
+            return
+        }
+        watched[token] = nil
+        tokens[entry.folder] = nil
+        for file in entry.files {
+            owners[file] = nil
+            watch.remove(file)
+        }
+    }
+
+    /// Of the folders whose logs grew since the last time.
+    public func takeChanged() -> Set<Token> {
+        guard let files = watch.takeChanged() else { return Set(watched.keys) }
+        return Set(files.compactMap { owners[$0] })
+    }
 }

@@ -1,3 +1,4 @@
+internal import CInitProtocol
 public import LinuxKernel
 public import SandboxModel
 
@@ -27,6 +28,15 @@ public struct LoweredPlan: Sendable {
         let mapsWriter: Slot
         /// Where the child sends its terminal to.
         let terminal: Slot
+        let lasting: Lasting?
+
+        /// What alcove-init gets of a lasting sandbox.
+        struct Lasting: Sendable {
+            let reportFile: Slot
+            let control: Slot
+            let log: Slot
+            let otherLog: Slot
+        }
     }
 
     /// A failure to put into the program, for tests: the step fails instead of being performed.
@@ -43,9 +53,10 @@ public struct LoweredPlan: Sendable {
     /// - Parameters:
     ///   - filter: the compiled policy of the spec.
     ///   - executable: the workload's program as a path inside the image.
+    ///   - lasting: for a sandbox that outlives its starter.
     public init(
         _ plan: SandboxPlan, of spec: SandboxSpec, filter: SeccompProgram, executable: String,
-        initOptions: String, failing: InjectedFailure? = nil
+        initOptions: String, lasting: Lasting? = nil, failing: InjectedFailure? = nil
     ) {
         self.plan = plan
         var slots: Slots?
@@ -54,7 +65,7 @@ public struct LoweredPlan: Sendable {
         program = CallProgram { program in
             var lowering = PlanLowering(
                 program: program, spec: spec, filter: filter, executable: executable,
-                initOptions: initOptions)
+                initOptions: initOptions, lasting: lasting)
             slots = lowering.slots
             birth = program.mark()
             for (index, step) in plan.steps.enumerated() where step.performer == .child {
@@ -77,10 +88,15 @@ public struct LoweredPlan: Sendable {
 /// Lays out the calls of each step. The order of the steps is the plan's, not this type's.
 struct PlanLowering {
     /// Numbers that alcove-init gets its descriptors by. The host keeps what it hands over above
-    /// ``LoweredPlan/firstHostDescriptor``, so that nothing is in the way.
+    /// ``SandboxHost/firstDescriptor``, so that nothing is in the way.
     enum FixedDescriptor {
-        static let report: Int32 = 3
-        static let listener: Int32 = 4
+        static let report = Int32(ALCOVE_DESCRIPTOR_REPORT.rawValue)
+        static let listener = Int32(ALCOVE_DESCRIPTOR_LISTENER.rawValue)
+        static let reportFile = Int32(ALCOVE_DESCRIPTOR_REPORT_FILE.rawValue)
+        static let control = Int32(ALCOVE_DESCRIPTOR_CONTROL.rawValue)
+        static let log = Int32(ALCOVE_DESCRIPTOR_LOG.rawValue)
+        static let otherLog = Int32(ALCOVE_DESCRIPTOR_OTHER_LOG.rawValue)
+        static let terminal = Int32(ALCOVE_DESCRIPTOR_TERMINAL.rawValue)
     }
 
     let program: CallProgram
@@ -88,6 +104,7 @@ struct PlanLowering {
     let filter: SeccompProgram
     let executable: String
     let initOptions: String
+    let lasting: Lasting?
     let slots: LoweredPlan.Slots
 
     private let scratch: Slot
@@ -97,6 +114,8 @@ struct PlanLowering {
     private let temporary: Slot
     private let empty: Slot
     private let terminals: Slot
+    /// The controlling side of the terminal that alcove-init is to have.
+    private let controller: Slot
     private var boundDevices: [(name: String, slot: Slot)] = []
 
     /// A place that every host has and that the steps do not need: the new root is put together
@@ -105,19 +124,26 @@ struct PlanLowering {
 
     init(
         program: CallProgram, spec: SandboxSpec, filter: SeccompProgram, executable: String,
-        initOptions: String
+        initOptions: String, lasting: Lasting?
     ) {
         self.program = program
         self.spec = spec
         self.filter = filter
         self.executable = executable
         self.initOptions = initOptions
+        self.lasting = lasting
         slots = LoweredPlan.Slots(
             image: program.makeSlot(), initProgram: program.makeSlot(),
             report: program.makeSlot(),
             streams: [program.makeSlot(), program.makeSlot(), program.makeSlot()],
             network: program.makeSlot(), maps: program.makeSlot(), mapsWriter: program.makeSlot(),
-            terminal: program.makeSlot())
+            terminal: program.makeSlot(),
+            lasting: lasting == nil
+                ? nil
+                : LoweredPlan.Slots.Lasting(
+                    reportFile: program.makeSlot(), control: program.makeSlot(),
+                    log: program.makeSlot(), otherLog: program.makeSlot()))
+        controller = program.makeSlot()
         scratch = program.makeSlot()
         root = program.makeSlot()
         proc = program.makeSlot()
@@ -162,6 +188,10 @@ struct PlanLowering {
         case .setHostname(let name): program.setHostname(name)
         case .raiseLoopback: program.raiseLoopback()
         case .openTerminal: openTerminal()
+        case .limitProcess where lasting != nil:
+            // By alcove-init, for each process that it starts: it writes files and holds
+            // descriptors that are not the workload's.
+            break
         case .limitProcess(let limit):
             program.setLimit(limit.resource.kernelLimit, soft: limit.soft, hard: limit.hard)
         case .dropBoundingSet(by: .host): break
@@ -281,10 +311,14 @@ struct PlanLowering {
     }
 
     private func openTerminal() {
-        let controller = program.makeSlot()
         let workload = slots.streams[0]
         program.openTerminal(controller: controller, workload: workload)
-        program.send(controller, over: slots.terminal)
+        if lasting == nil {
+            program.send(controller, over: slots.terminal)
+        } else {
+            program.raise(
+                controller, toAtLeast: SandboxHost.firstDescriptor, into: controller)
+        }
     }
 
     private func closeDescriptors() {
@@ -293,6 +327,12 @@ struct PlanLowering {
             program.duplicate(slots.streams[spec.terminal ? 0 : number], to: Int32(number))
         }
         program.duplicate(slots.report, to: FixedDescriptor.report)
+        guard let lasting = slots.lasting else { return }
+        program.duplicate(lasting.reportFile, to: FixedDescriptor.reportFile)
+        program.duplicate(lasting.control, to: FixedDescriptor.control)
+        program.duplicate(lasting.log, to: FixedDescriptor.log)
+        program.duplicate(lasting.otherLog, to: FixedDescriptor.otherLog)
+        if spec.terminal { program.duplicate(controller, to: FixedDescriptor.terminal) }
     }
 
     private func loadFilter(_ denial: CallPolicy.Denial) {
@@ -312,9 +352,17 @@ struct PlanLowering {
         program.execute(
             slots.initProgram,
             arguments: [
-                "alcove-init", "\(FixedDescriptor.report)", listener, initOptions, executable,
-            ] + spec.command,
+                "alcove-init", "\(FixedDescriptor.report)", listener, initOptions,
+            ] + lastingArguments + [executable] + spec.command,
             environment: spec.environment)
+    }
+
+    private var lastingArguments: [String] {
+        guard let lasting else { return [] }
+        let limits = spec.processLimits.map {
+            "\($0.resource.kernelLimit.rawValue):\($0.soft):\($0.hard)"
+        }
+        return ["\(lasting.logBytes)", limits.isEmpty ? "-" : limits.joined(separator: ",")]
     }
 }
 

@@ -1,4 +1,3 @@
-internal import CInitProtocol
 public import LinuxKernel
 public import SandboxModel
 
@@ -107,65 +106,20 @@ public final class RunningSandbox {
         reports.drain(report)
         let outcome = SandboxOutcome(
             ending: self.ending(ending), usage: usage(ending), limits: sandbox.limits,
-            timeline: withTimeline ? timeline(reaped: reaped) : [])
+            timeline: withTimeline
+                ? sandbox.timeline(
+                    times, run: run, reports: reports.moments + [("reaped", reaped)]) : [])
         // What cannot be removed now is swept later; the outcome is not lost for it.
         try? cgroup?.remove()
         return outcome
     }
 
     private func ending(_ child: ChildEnding) -> SandboxOutcome.Ending {
-        if let failure = reports.setUpFailure {
-            // A child that is not ended for memory meets the limit in the failure of a call.
-            return memoryEvents("oom") > 0 ? .outOfMemory : .failed(describe(failure))
-        }
-        if let error = reports.execFailure { return .failed(describeExec(error)) }
-        if isTimedOut { return .timedOut }
-        if let call = reports.denied.first {
-            let name = SystemCallTable.name(of: UInt32(bitPattern: call)) ?? "\(call)"
-            return .denied(call: name, more: reports.denied.count - 1, exit: exit(child))
-        }
-        if memoryEvents("oom_kill") > 0 { return .outOfMemory }
-        if reports.started == nil, case .exited(let code) = child.cause {
-            return .failed(
-                SandboxError(
-                    .setUpFailed, "alcove-init ended with \(code) and started no command",
-                    hint: "is it of the same version? `alcove doctor` says where it is"))
-        }
-        return .ended(exit(child))
-    }
-
-    private func memoryEvents(_ key: String) -> UInt64 {
-        cgroup?.number(key, in: "memory.events") ?? 0
-    }
-
-    private func exit(_ child: ChildEnding) -> SandboxOutcome.Exit {
-        if let exit = reports.exit { return exit }
-        switch child.cause {
-        case .exited(let code): return .exited(code: code)
-        case .signaled(let signal): return .signaled(number: signal.rawValue, name: signal.name)
-        }
-    }
-
-    private func describe(_ failure: (call: Int, error: ErrorNumber)) -> SandboxError {
-        guard let call = sandbox.lowered.program.call(at: failure.call) else {
-            return SandboxError(.setUpFailed, "the set-up failed: \(failure.error)")
-        }
-        let step = sandbox.plan.steps[call.step]
-        return SandboxError(
-            .setUpFailed, "\(step): \(failure.error)",
-            hint: "step \(call.step + 1) of the plan, call `\(call.name)`")
-    }
-
-    private func describeExec(_ error: ErrorNumber) -> SandboxError {
-        let command = sandbox.spec.command.first ?? ""
-        switch error {
-        case .noEntry:
-            return SandboxError(
-                .commandNotExecutable, "execute `\(command)`: \(error)",
-                hint: "its interpreter or loader is not in the image")
-        default:
-            return SandboxError(.commandNotExecutable, "execute `\(command)`: \(error)")
-        }
+        let sandbox = sandbox
+        return EndingFinder(
+            reports: reports, program: sandbox.spec.command.first ?? "", isTimedOut: isTimedOut,
+            describe: { sandbox.describe($0) }
+        ).ending(of: child.cause) { cgroup?.number($0, in: "memory.events") ?? 0 }
     }
 
     private func usage(_ child: ChildEnding) -> SandboxOutcome.Usage {
@@ -174,88 +128,23 @@ public final class RunningSandbox {
             systemMicroseconds: child.systemMicroseconds,
             peakResidentKilobytes: child.peakResidentKilobytes)
     }
+}
 
-    private func timeline(reaped: UInt64) -> [SandboxOutcome.Moment] {
+extension PreparedSandbox {
+    /// When each step of a start was reached.
+    ///
+    /// - Parameter more: what others tell, by the monotonic clock.
+    func timeline(
+        _ times: RunningSandbox.StartTimes, run: CallRun, reports more: [(String, UInt64)]
+    ) -> [SandboxOutcome.Moment] {
         var moments: [(String, UInt64)] = [
             ("requested", times.requested), ("cgroup and pipe ready", times.prepared),
-            ("process created", run.nanoseconds(of: sandbox.lowered.birth)),
+            ("process created", run.nanoseconds(of: lowered.birth)),
         ]
-        for (step, mark) in sandbox.lowered.marks {
-            moments.append((step, run.nanoseconds(of: mark)))
-        }
-        moments += reports.moments
-        moments.append(("reaped", reaped))
+        for (step, mark) in lowered.marks { moments.append((step, run.nanoseconds(of: mark))) }
+        moments += more
         return moments.filter { $0.1 >= times.requested }.sorted { $0.1 < $1.1 }.map {
             SandboxOutcome.Moment(what: $0.0, nanoseconds: $0.1 - times.requested)
         }
-    }
-}
-
-/// Reads the records on a sandbox's report pipe. They come from inside, so nothing in them is
-/// believed that has not been checked, and no number of them grows memory.
-struct ReportReader {
-    private(set) var setUpFailure: (call: Int, error: ErrorNumber)?
-    private(set) var execFailure: ErrorNumber?
-    private(set) var started: UInt64?
-    private(set) var denied: [Int32] = []
-    private(set) var exit: SandboxOutcome.Exit?
-    private(set) var moments: [(String, UInt64)] = []
-    private var partial: [UInt8] = []
-
-    static let largestDeniedCount = 16
-    private static let recordSize = MemoryLayout<alcove_report>.size
-    /// More than a sandbox ever reports.
-    private static let largestMomentCount = 8
-
-    /// Reads until there is nothing more for now.
-    mutating func drain(_ pipe: borrowing Descriptor) {
-        while let bytes = try? pipe.read(atMost: 1024), !bytes.isEmpty {
-            take(bytes)
-        }
-    }
-
-    /// Takes bytes as they come; records may arrive in pieces.
-    mutating func take(_ bytes: [UInt8]) {
-        partial += bytes
-        var start = 0
-        while partial.count - start >= Self.recordSize {
-            take(record: partial[start..<(start + Self.recordSize)])
-            start += Self.recordSize
-        }
-        partial.removeFirst(start)
-    }
-
-    private mutating func take(record: ArraySlice<UInt8>) {
-        func number(at offset: Int, bytes: Int) -> UInt64 {
-            (0..<bytes).reduce(0) {
-                $0 | UInt64(record[record.startIndex + offset + $1]) << UInt64(8 * $1)
-            }
-        }
-        let kind = UInt32(truncatingIfNeeded: number(at: 0, bytes: 4))
-        let value = Int32(truncatingIfNeeded: Int64(number(at: 4, bytes: 4)))
-        let detail = number(at: 8, bytes: 8)
-        let time = number(at: 16, bytes: 8)
-        switch alcove_report_kind(rawValue: kind) {
-        case ALCOVE_REPORT_SETUP_FAILED:
-            setUpFailure = (Int(clamping: detail), ErrorNumber(rawValue: value))
-        case ALCOVE_REPORT_INIT_READY: note("alcove-init ready", time)
-        case ALCOVE_REPORT_STARTED:
-            started = time
-            note("workload started", time)
-        case ALCOVE_REPORT_EXEC_FAILED: execFailure = ErrorNumber(rawValue: value)
-        case ALCOVE_REPORT_DENIED:
-            if denied.count < Self.largestDeniedCount { denied.append(value) }
-        case ALCOVE_REPORT_EXITED:
-            exit = .exited(code: value & 0xff)
-            note("workload ended", time)
-        case ALCOVE_REPORT_SIGNALED:
-            exit = .signaled(number: value & 0x7f, name: Signal(rawValue: value & 0x7f).name)
-            note("workload ended", time)
-        default: break
-        }
-    }
-
-    private mutating func note(_ what: String, _ time: UInt64) {
-        if moments.count < Self.largestMomentCount { moments.append((what, time)) }
     }
 }

@@ -1,5 +1,24 @@
+internal import CInitProtocol
 internal import LinuxKernel
 public import SandboxModel
+
+/// What a sandbox needs to outlive its starter, see ``PreparedSandbox``.
+public struct Lasting: Hashable, Sendable {
+    /// Both segments of its logs together.
+    public var logBytes: UInt64
+
+    public static let leastLogBytes = UInt64(ALCOVE_LOG_LEAST_BOUND)
+
+    public init(logBytes: UInt64) {
+        self.logBytes = logBytes
+    }
+
+    func validate() throws(SandboxError) {
+        guard logBytes < Self.leastLogBytes else { return }
+        throw SandboxError(
+            .limitOutOfRange, "logs of \(logBytes) bytes are less than \(Self.leastLogBytes)")
+    }
+}
 
 /// Where a lasting sandbox keeps what must survive its starter: the report of its life, two
 /// segments of logs, and the socket that alcove-init listens at.
@@ -10,24 +29,98 @@ public struct SandboxFolder: Hashable, Sendable {
         self.path = path
     }
 
+    enum Name {
+        static let report = "report"
+        static let logs = ["log.0", "log.1"]
+        static let control = "control"
+        static let all = [report] + logs + [control]
+    }
+
     /// Makes the folder, for root alone, below one that is there. One that is there already is
     /// no error.
     public func make() throws(SandboxError) {
-        throw SandboxError(.unavailable, "not yet")
+        do throws(SystemCallError) {
+            try Files.makeDirectory(path, permissions: 0o700)
+        } catch {
+            guard error.errorNumber != .exists else { return }
+            throw SandboxError(.setUpFailed, "make the folder of a sandbox: \(error)")
+        }
     }
 
     /// Removes the files and the folder. What is not there is no error.
     public func remove() throws(SandboxError) {
-        throw SandboxError(.unavailable, "not yet")
+        do throws(SystemCallError) {
+            for name in Name.all {
+                try Self.tolerating { () throws(SystemCallError) in
+                    try Files.remove(path + "/" + name)
+                }
+            }
+            try Self.tolerating { () throws(SystemCallError) in try Files.removeDirectory(path) }
+        } catch {
+            throw SandboxError(.setUpFailed, "remove the folder of a sandbox: \(error)")
+        }
+    }
+
+    private static func tolerating(
+        _ body: () throws(SystemCallError) -> Void
+    ) throws(SystemCallError) {
+        do throws(SystemCallError) {
+            try body()
+        } catch {
+            guard error.errorNumber == .noEntry else { throw error }
+        }
+    }
+
+    /// What alcove-init gets of the folder.
+    struct Content: ~Copyable {
+        let report: Descriptor
+        let log: Descriptor
+        let otherLog: Descriptor
+        let control: Descriptor
+    }
+
+    /// Makes the files anew, for one start that was asked for at a time. Throws the call that
+    /// failed.
+    func makeContent(requested: UInt64) throws(SystemCallError) -> Content {
+        let directory = try Files.open(path, [.path, .directory])
+        let report = try Self.makeFile(Name.report, in: directory)
+        // Takes the block of the disk that all later records fit into, too.
+        try report.writeAll(Self.firstRecord(at: requested))
+        return Content(
+            report: report, log: try Self.makeFile(Name.logs[0], in: directory),
+            otherLog: try Self.makeFile(Name.logs[1], in: directory),
+            control: try MessageSockets.listen(
+                at: Name.control, in: directory, backlog: Int32(ALCOVE_CONTROL_CONNECTIONS)
+            ).raised(toAtLeast: SandboxHost.firstDescriptor))
+    }
+
+    private static func makeFile(
+        _ name: String, in directory: borrowing Descriptor
+    ) throws(SystemCallError) -> Descriptor {
+        try Files.open(
+            name, at: directory, [.writeOnly, .create, .truncate, .append], permissions: 0o600
+        ).raised(toAtLeast: SandboxHost.firstDescriptor)
+    }
+
+    private static func firstRecord(at time: UInt64) -> [UInt8] {
+        LittleEndian.bytes(ALCOVE_REPORT_REQUESTED.rawValue)
+            + LittleEndian.bytes(UInt32(ALCOVE_PROTOCOL_VERSION))
+            + LittleEndian.bytes(UInt64(0)) + LittleEndian.bytes(time)
     }
 }
 
-/// What a sandbox needs to outlive its starter, see ``PreparedSandbox``.
-public struct Lasting: Hashable, Sendable {
-    /// Both segments of its logs together.
-    public var logBytes: UInt64
+/// Numbers as they stand in records and messages.
+enum LittleEndian {
+    static func bytes<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
+        (0..<MemoryLayout<Number>.size).map { UInt8(truncatingIfNeeded: number >> Number(8 * $0)) }
+    }
 
-    public init(logBytes: UInt64) {
-        self.logBytes = logBytes
+    /// The number at an offset, which must be within the bytes.
+    static func number<Number: FixedWidthInteger & UnsignedInteger>(
+        _ bytes: ArraySlice<UInt8>, at offset: Int, as type: Number.Type = Number.self
+    ) -> Number {
+        (0..<MemoryLayout<Number>.size).reduce(0) {
+            $0 | Number(bytes[bytes.startIndex + offset + $1]) << Number(8 * $1)
+        }
     }
 }

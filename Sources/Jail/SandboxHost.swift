@@ -13,6 +13,7 @@ public final class SandboxHost {
     let cgroups: CgroupParent?
     private var nextSandbox: UInt32 = 0
     private var spareCgroups: [SpareCgroup] = []
+    private var nullDevice: Descriptor?
 
     /// A place for what cannot be copied, in an array.
     private final class SpareCgroup {
@@ -131,21 +132,17 @@ public final class SandboxHost {
         }
     }
 
+    /// The standard input of workloads that have none.
+    func null() throws(SystemCallError) -> Int32 {
+        if nullDevice.number < 0 { nullDevice = try Files.open("/dev/null", .readWrite) }
+        return nullDevice.number
+    }
+
     /// Removes what killed processes of this kind left behind. Gives the names of the cgroups.
     @discardableResult
     public func removeAbandoned() -> [String] {
         cgroups?.removeAbandoned() ?? []
     }
-}
-
-// For sandboxes that last.
-extension SandboxHost {
-    /// The names of the cgroups that are there, in no order.
-    public func lastingCgroups() throws(SandboxError) -> [String] { [] }
-
-    /// Ends what is in a cgroup of this host, waits for that, and removes it. One that is not
-    /// there is no error.
-    public func removeCgroup(named name: String) throws(SandboxError) {}
 }
 
 /// A sandbox that could start at once: checked, planned, its program laid out. Starts any number
@@ -158,9 +155,12 @@ public final class PreparedSandbox {
     let lowered: LoweredPlan
     let image: ImageTree
     let host: SandboxHost
+    let lasting: Lasting?
     private let settings: [(file: String, value: String)]
     private let namespaces: Namespaces
 
+    /// - Parameter lasting: the sandbox outlives its starter, and is started by
+    ///   ``startLasting(in:cgroup:network:)``.
     public init(
         _ spec: SandboxSpec, image: consuming ImageTree, on host: SandboxHost,
         network: SandboxPlan.Network = .new, filter: SeccompProgram? = nil,
@@ -178,17 +178,20 @@ public final class PreparedSandbox {
         let plan = SandboxPlan(
             for: spec, on: node, cgroup: cgroup, network: network,
             boundingSet: host.isDedicated && spec.identityMaps.isEmpty ? .host : .child)
-        let initOptions = (diesWithStarter ? "d" : "") + (spec.terminal ? "t" : "")
+        try lasting?.validate()
+        let initOptions =
+            (lasting != nil ? "l" : diesWithStarter ? "d" : "") + (spec.terminal ? "t" : "")
         lowered = LoweredPlan(
             plan, of: spec, filter: filter ?? .standard(denial: spec.deniedCalls),
             executable: executable, initOptions: initOptions.isEmpty ? "-" : initOptions,
-            failing: failing)
+            lasting: lasting, failing: failing)
         namespaces = plan.namespaces
         settings = spec.limits.cgroupSettings(on: node)
         self.spec = spec
         self.plan = plan
         self.image = image
         self.host = host
+        self.lasting = lasting
     }
 
     /// The calls that the child makes from `clone3` to `exec`, in order, each with the index of
@@ -204,6 +207,7 @@ public final class PreparedSandbox {
     public func start(
         streams: (input: Int32, output: Int32, error: Int32) = (0, 1, 2), network: Int32? = nil
     ) throws(SandboxError) -> RunningSandbox {
+        precondition(lasting == nil, "a lasting sandbox has no streams of its starter")
         let requested = MonotonicClock.nanoseconds
         let cgroup = try perform(
             .createCgroup(path: host.cgroupPath ?? "")
@@ -212,6 +216,21 @@ public final class PreparedSandbox {
         }
         try limit(cgroup)
         let resources = try makeResources()
+        let run = try makeRun(resources, streams: streams, network: network)
+        let prepared = MonotonicClock.nanoseconds
+        let child = try startChild(run, cgroup: cgroup, resources)
+        let times = RunningSandbox.StartTimes(
+            requested: requested, prepared: prepared)
+        return RunningSandbox(
+            self, run: run, child: child, cgroup: cgroup, report: resources.reportReader,
+            terminal: resources.terminalHost, times: times)
+    }
+
+    /// A run of the program with all that every start gives it.
+    func makeRun(
+        _ resources: borrowing StartResources,
+        streams: (input: Int32, output: Int32, error: Int32), network: Int32?
+    ) throws(SandboxError) -> CallRun {
         let run = try perform(creation) {
             () throws(SystemCallError) in try CallRun(of: lowered.program, sharing: sharing)
         }
@@ -226,13 +245,7 @@ public final class PreparedSandbox {
         run.set(slots.terminal, to: resources.terminalChild.number)
         run.set(slots.maps, to: resources.mapsReader.number)
         run.set(slots.mapsWriter, to: resources.mapsWriter.number)
-        let prepared = MonotonicClock.nanoseconds
-        let child = try startChild(run, cgroup: cgroup, resources)
-        let times = RunningSandbox.StartTimes(
-            requested: requested, prepared: prepared)
-        return RunningSandbox(
-            self, run: run, child: child, cgroup: cgroup, report: resources.reportReader,
-            terminal: resources.terminalHost, times: times)
+        return run
     }
 
     /// With a memory limit the child must not take this process along when it runs into it. It
@@ -243,19 +256,21 @@ public final class PreparedSandbox {
     }
 
     /// The plan's step that makes the process.
-    private var creation: PlanStep {
+    var creation: PlanStep {
         for step in plan.steps { if case .createProcess = step { return step } }
         preconditionFailure("every plan creates a process")
     }
 
-    private func startChild(
-        _ run: CallRun, cgroup: borrowing Cgroup?, _ resources: borrowing StartResources
+    /// - Parameter file: the report's, of a lasting sandbox.
+    func startChild(
+        _ run: CallRun, cgroup: borrowing Cgroup?, _ resources: borrowing StartResources,
+        file: Int32 = -1
     ) throws(SandboxError) -> ChildProcess {
         let descriptor = cgroup.number
         let report = resources.reportWriter.rawValue
         let child = try perform(creation) { () throws(SystemCallError) in
             try run.start(
-                namespaces: namespaces, cgroup: descriptor, report: report)
+                namespaces: namespaces, cgroup: descriptor, report: report, file: file)
         }
         do throws(SystemCallError) {
             try writeIdentityMaps(for: child.pid, resources)
@@ -283,7 +298,7 @@ extension PreparedSandbox {
         let mapsWriter: Descriptor?
     }
 
-    private func makeResources() throws(SandboxError) -> StartResources {
+    func makeResources() throws(SandboxError) -> StartResources {
         try perform(.cloneImage(path: spec.image)) { () throws(SystemCallError) in
             let image = try Mounts.detachedClone(
                 of: image.directory, [.readOnly, .noSetUserID, .noDevices], subject: spec.image)
@@ -291,7 +306,7 @@ extension PreparedSandbox {
             let reportReader = Descriptor(owning: report.reader)
             let reportWriter = try Descriptor(owning: report.writer).raised(
                 toAtLeast: SandboxHost.firstDescriptor)
-            let terminal = spec.terminal ? try DescriptorPassing.makePair() : nil
+            let terminal = spec.terminal && lasting == nil ? try DescriptorPassing.makePair() : nil
             let terminalHost = terminal.map { Descriptor(owning: $0.reader) }
             let terminalChild = terminal.map { Descriptor(owning: $0.writer) }
             let maps = spec.identityMaps.isEmpty ? nil : try Pipe.make()
@@ -303,7 +318,7 @@ extension PreparedSandbox {
         }
     }
 
-    private func limit(_ cgroup: borrowing Cgroup?) throws(SandboxError) {
+    func limit(_ cgroup: borrowing Cgroup?) throws(SandboxError) {
         for (file, value) in settings {
             do throws(SystemCallError) {
                 switch cgroup {
@@ -337,7 +352,7 @@ extension PreparedSandbox {
     }
 
     /// Performs a step of the host, whose failure reads as the step and the reason.
-    private func perform<Result: ~Copyable>(
+    func perform<Result: ~Copyable>(
         _ step: PlanStep, _ body: () throws(SystemCallError) -> Result
     ) throws(SandboxError) -> Result {
         do throws(SystemCallError) {

@@ -208,6 +208,13 @@ extension CallProgram {
         append(__NR_dup2, "dup2", [.slot(slot), .number(number)])
     }
 
+    /// The same open file under a number of at least `minimum`, close-on-exec.
+    public func raise(_ slot: Slot, toAtLeast minimum: Int32, into raised: Slot) {
+        // F_DUPFD_CLOEXEC
+        append(
+            __NR_fcntl, "fcntl", [.slot(slot), .literal(1030), .number(minimum)], result: raised)
+    }
+
     /// Every descriptor from `first` on closes when the child executes.
     public func closeOnExec(from first: Int32) {
         // CLOSE_RANGE_CLOEXEC

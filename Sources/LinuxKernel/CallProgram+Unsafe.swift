@@ -276,12 +276,18 @@ enum CallArgument {
     }
 
     /// Starts a child in new namespaces, and in a cgroup, to perform the program.
+    ///
+    /// - Parameters:
+    ///   - report: where a failure is written.
+    ///   - file: where it is written as well, or -1.
     public func start(
-        namespaces: Namespaces, cgroup: Int32, report: Int32
+        namespaces: Namespaces, cgroup: Int32, report: Int32, file: Int32 = -1
     ) throws(SystemCallError) -> ChildProcess {
         // SAFETY: this object owns the memory, and the caller keeps the object until the child
         // is done with it.
         unsafe memory.pointee.report_descriptor = report
+        // SAFETY: as above.
+        unsafe memory.pointee.report_file = file
         // SAFETY: as above.
         unsafe memory.pointee.marks = alcove_run().marks
         var pidfd: Int32 = -1

@@ -101,6 +101,33 @@ public struct CgroupParent: ~Copyable, Sendable {
         }
     }
 
+    /// Makes a cgroup that stays when its owner is gone, and that no lock holds.
+    public borrowing func createLasting(_ name: String) throws(SystemCallError) -> Cgroup {
+        try Files.makeDirectory(name, at: directory)
+        return try openLasting(name)
+    }
+
+    /// A cgroup that was made before; it stays when its owner is gone.
+    public borrowing func openLasting(_ name: String) throws(SystemCallError) -> Cgroup {
+        let cgroup = try Files.open(name, at: directory, [.readOnly, .directory])
+        return Cgroup(
+            name: name, directory: try cgroup.raised(toAtLeast: 10), parent: directory.rawValue,
+            lasts: true)
+    }
+
+    /// The names of the cgroups.
+    public borrowing func names() throws(SystemCallError) -> [String] {
+        // A directory has a link for itself, one in its parent, and one in each child.
+        if try Files.status(of: directory).links == 2 { return [] }
+        let names = try DirectoryListing.names(in: path)
+        var cgroups: [String] = []
+        for name in names
+        where (try? Files.status(of: name, at: directory))?.kind == .directory {
+            cgroups.append(name)
+        }
+        return cgroups
+    }
+
     /// Ends and removes the cgroups whose makers are gone. Gives their names.
     public borrowing func removeAbandoned() -> [String] {
         // A directory has a link for itself, one in its parent, and one in each child.
@@ -124,21 +151,24 @@ public struct CgroupParent: ~Copyable, Sendable {
     public static let sandboxPrefix = "sandbox-"
 }
 
-/// One version 2 control group. Removed by ``remove()``; at the latest when its owner is gone.
+/// One version 2 control group. Removed by ``remove()``; at the latest when its owner is gone,
+/// unless it is a lasting one.
 public struct Cgroup: ~Copyable, Sendable {
     public let name: String
     let directory: Descriptor
     let parent: Int32
     private var isRemoved = false
+    private let lasts: Bool
 
-    init(name: String, directory: consuming Descriptor, parent: Int32) {
+    init(name: String, directory: consuming Descriptor, parent: Int32, lasts: Bool = false) {
         self.name = name
+        self.lasts = lasts
         self.directory = directory
         self.parent = parent
     }
 
     deinit {
-        if !isRemoved { try? removeDirectory() }
+        if !isRemoved, !lasts { try? removeDirectory() }
     }
 
     /// For `CLONE_INTO_CGROUP`.
@@ -162,6 +192,12 @@ public struct Cgroup: ~Copyable, Sendable {
         return nil
     }
 
+    /// The processes inside, as this process sees them.
+    public borrowing func processes() throws(SystemCallError) -> [Int32] {
+        try Files.read("cgroup.procs", at: directory, limit: 1 << 20)
+            .split(separator: "\n").compactMap { Int32($0) }
+    }
+
     /// Kills every process inside. A killed cgroup is never used again: what is later cloned
     /// into it dies.
     public borrowing func kill() throws(SystemCallError) {
@@ -176,6 +212,17 @@ public struct Cgroup: ~Copyable, Sendable {
     public mutating func remove() throws(SystemCallError) {
         try removeDirectory()
         isRemoved = true
+    }
+
+    /// Removes the directory of a lasting cgroup.
+    public borrowing func removeNow() throws(SystemCallError) {
+        precondition(lasts, "what is removed when its owner is gone is not removed before")
+        try removeDirectory()
+    }
+
+    /// Opens a file of it, to be waited for.
+    public borrowing func open(_ file: String) throws(SystemCallError) -> Descriptor {
+        try Files.open(file, at: directory, .readOnly)
     }
 
     private borrowing func removeDirectory() throws(SystemCallError) {

@@ -20,6 +20,8 @@ public struct ErrorNumber: RawRepresentable, Hashable, Sendable {
     public static let noDevice = ErrorNumber(rawValue: 6)
     /// `EBADF`
     public static let badDescriptor = ErrorNumber(rawValue: 9)
+    /// `ECHILD`
+    public static let noChild = ErrorNumber(rawValue: 10)
     /// `EAGAIN`
     public static let wouldBlock = ErrorNumber(rawValue: 11)
     /// `EACCES`
@@ -34,6 +36,10 @@ public struct ErrorNumber: RawRepresentable, Hashable, Sendable {
     public static let noSuchDevice = ErrorNumber(rawValue: 19)
     /// `ENOTDIR`
     public static let notDirectory = ErrorNumber(rawValue: 20)
+    /// `ENOSPC`
+    public static let noSpace = ErrorNumber(rawValue: 28)
+    /// `EPIPE`
+    public static let brokenPipe = ErrorNumber(rawValue: 32)
     /// `EINVAL`
     public static let invalid = ErrorNumber(rawValue: 22)
     /// `ENOSYS`

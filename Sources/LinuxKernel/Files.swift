@@ -18,6 +18,7 @@ public struct OpenMode: OptionSet, Sendable {
     public static let nonBlocking = OpenMode(rawValue: 0o4000)
     public static let create = OpenMode(rawValue: 0o100)
     public static let truncate = OpenMode(rawValue: 0o1000)
+    public static let append = OpenMode(rawValue: 0o2000)
 
     static let closeOnExec = OpenMode(rawValue: 0o2_000_000)
 }
@@ -71,9 +72,10 @@ public enum Files {
     }
 
     public static func open(
-        _ path: String, at directory: borrowing Descriptor, _ mode: OpenMode
+        _ path: String, at directory: borrowing Descriptor, _ mode: OpenMode,
+        permissions: UInt32 = 0o644
     ) throws(SystemCallError) -> Descriptor {
-        try open(path, at: directory.rawValue, mode, permissions: 0o644)
+        try open(path, at: directory.rawValue, mode, permissions: permissions)
     }
 
     private static func open(
@@ -272,6 +274,21 @@ extension Descriptor {
             case .failure(let number):
                 throw SystemCallError(call: "read", subject: subject, errorNumber: number)
             }
+        }
+    }
+
+    /// At most `count` bytes from an offset of a file on; none at its end.
+    public borrowing func read(
+        atMost count: Int, at offset: UInt64, subject: String? = nil
+    ) throws(SystemCallError) -> [UInt8] {
+        let number = rawValue
+        let result = bytes(capacity: count) {
+            systemCall(__NR_pread64, UInt64(argument: number), $0, UInt64(count), offset)
+        }
+        switch result {
+        case .success(let bytes): return bytes
+        case .failure(let number):
+            throw SystemCallError(call: "read", subject: subject, errorNumber: number)
         }
     }
 

@@ -45,4 +45,30 @@ extension Files {
                 }
             }, "rename", name)
     }
+
+    public static func remove(
+        _ name: String, at directory: borrowing Descriptor
+    ) throws(SystemCallError) {
+        let number = directory.rawValue
+        try checked(
+            withAddress(of: name) { systemCall(__NR_unlinkat, UInt64(argument: number), $0, 0) },
+            "unlink", name)
+    }
+
+    public static func makeDirectory(
+        _ path: String, permissions: UInt32
+    ) throws(SystemCallError) {
+        try checked(
+            withAddress(of: path) {
+                systemCall(__NR_mkdirat, UInt64(argument: here), $0, UInt64(permissions))
+            }, "mkdir", path)
+    }
+
+    public static func removeDirectory(_ path: String) throws(SystemCallError) {
+        // AT_REMOVEDIR
+        try checked(
+            withAddress(of: path) {
+                systemCall(__NR_unlinkat, UInt64(argument: here), $0, 0x200)
+            }, "rmdir", path)
+    }
 }

@@ -16,17 +16,25 @@ public enum Readiness {
     }
 
     /// Waits until one of the descriptors is ready. Goes on over interruptions by signals.
-    public static func wait(for interests: inout [Interest]) throws(SystemCallError) {
+    ///
+    /// - Parameter waits: false only looks.
+    public static func wait(
+        for interests: inout [Interest], waits: Bool = true
+    ) throws(SystemCallError) {
         // struct pollfd: a descriptor of 4 bytes, then events asked for and given of 2 each.
         var entries = interests.map { interest in
             UInt64(UInt32(bitPattern: interest.descriptor))
                 | UInt64(interest.writing ? 4 : 1) << 32
         }
+        var none = (Int64(0), Int64(0))
         while true {
             // SAFETY: the entries live until the call is over, which writes only within them.
-            let result = unsafe entries.withUnsafeMutableBytes {
-                systemCall(
-                    __NR_ppoll, UInt64(UInt(bitPattern: $0.baseAddress)), UInt64($0.count / 8))
+            let result = unsafe entries.withUnsafeMutableBytes { entries in
+                withAddress(of: &none) {
+                    systemCall(
+                        __NR_ppoll, UInt64(UInt(bitPattern: entries.baseAddress)),
+                        UInt64(entries.count / 8), waits ? 0 : $0)
+                }
             }
             if result == -Int64(ErrorNumber.interrupted.rawValue) { continue }
             try checked(result, "ppoll")
@@ -57,6 +65,17 @@ public struct SignalReader: ~Copyable {
         return stride(from: 0, to: records.count, by: 128).map {
             Signal(rawValue: Int32(records[$0]))
         }
+    }
+}
+
+/// The clock of the day.
+public enum RealClock {
+    /// Since 1970.
+    public static var nanoseconds: Int64 {
+        var time = (Int64(0), Int64(0))
+        // CLOCK_REALTIME
+        _ = withAddress(of: &time) { systemCall(__NR_clock_gettime, 0, $0) }
+        return time.0 * 1_000_000_000 + time.1
     }
 }
 

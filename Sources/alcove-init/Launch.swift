@@ -1,4 +1,5 @@
 internal import CInit
+internal import CInitProtocol
 
 /// How this process ends where the workload did not decide it.
 enum ExitCode {
@@ -21,27 +22,47 @@ func launch(_ request: LaunchRequest) -> Int32 {
     // memory, its executable and its descriptors by /proc/1: whoever holds the seccomp listener
     // can let denied calls through. The kernel refuses all of that for what is not dumpable.
     let failed = cinit_hide()
-    var reporter = Reporter(descriptor: request.reportDescriptor)
+    var reporter = Reporter(
+        descriptor: request.reportDescriptor,
+        file: request.lasts ? Int32(ALCOVE_DESCRIPTOR_REPORT_FILE.rawValue) : nil)
     guard failed == 0 else { return giveUp(errorNumber: -failed, &reporter) }
     // A terminal that the host was started from must not signal this process as well: the host
     // passes on what is meant for the sandbox.
     cinit_leave_session()
     reporter.send(.initReady)
 
-    if let report = reporter.descriptor { _ = cinit_set_close_on_exec(report) }
-    if let listener = request.listenerDescriptor { _ = cinit_set_close_on_exec(listener) }
+    if request.lasts {
+        _ = cinit_close_all_on_exec()
+    } else {
+        if let report = reporter.descriptor { _ = cinit_set_close_on_exec(report) }
+        if let listener = request.listenerDescriptor { _ = cinit_set_close_on_exec(listener) }
+    }
     let signals = cinit_open_signals()
     guard signals >= 0 else { return giveUp(errorNumber: -signals, &reporter) }
+    var lasting: Lasting?
+    if request.lasts {
+        do throws(KernelError) {
+            lasting = try Lasting(request)
+        } catch {
+            return giveUp(errorNumber: error.number, &reporter)
+        }
+    }
 
-    let workload = request.workload.spawn(withTerminal: request.hasTerminal)
+    let workload = request.workload.spawn(
+        withTerminal: request.hasTerminal, streams: lasting?.workloadStreams ?? (-1, -1, -1))
     guard workload > 0 else { return giveUp(errorNumber: -workload, &reporter) }
     reporter.send(.started(process: workload))
 
+    var kept: InlineArray<11, Int32> = [
+        reporter.descriptor ?? -1, request.listenerDescriptor ?? -1, signals, -1, -1, -1, -1, -1,
+        -1, -1, -1,
+    ]
+    lasting?.workloadStarted(as: workload, keeping: &kept)
     // A reader of the workload's output sees its end only if nobody else can write.
-    closeAll(but: [reporter.descriptor ?? -1, request.listenerDescriptor ?? -1, signals])
+    closeAll(but: kept)
     var supervisor = Supervisor(
         workload: workload, signals: signals, listener: request.listenerDescriptor,
-        reporter: reporter, diesWithReader: request.diesWithReader)
+        reporter: reporter, diesWithReader: request.diesWithReader, lasting: lasting)
     return supervisor.run()
 }
 
@@ -51,7 +72,7 @@ private func giveUp(errorNumber: Int32, _ reporter: inout Reporter) -> Int32 {
 }
 
 /// Closes every descriptor but these; -1 stands for none.
-private func closeAll(but kept: InlineArray<3, Int32>) {
+private func closeAll(but kept: InlineArray<11, Int32>) {
     var first: UInt32 = 0
     while true {
         var next = UInt32.max

@@ -12,4 +12,5 @@ struct KernelError: Error {
 
     static let noEntry = Int32(CINIT_ENOENT)
     static let interrupted = Int32(CINIT_EINTR)
+    static let wouldBlock = Int32(CINIT_EAGAIN)
 }

@@ -38,28 +38,33 @@ enum Report {
     }
 }
 
-/// The writing end of the pipe to the host, or none.
+/// The writing end of the pipe to the host, and the file of a lasting sandbox; or neither.
 struct Reporter {
     /// Only so many denied calls are reported: a hostile workload must neither flood the reader
     /// nor fill the pipe, or the report of its end would be lost.
     private static let mostDenied = 16
 
     private(set) var descriptor: Int32?
+    private let file: Int32?
     private var deniedLeft = Reporter.mostDenied
 
-    init(descriptor: Int32?) {
+    init(descriptor: Int32?, file: Int32?) {
         self.descriptor = descriptor
+        self.file = file
         // Its reader must never be able to stop this process.
         if let descriptor { _ = cinit_set_nonblocking(descriptor) }
     }
 
     mutating func send(_ report: Report) {
-        guard let descriptor else { return }
+        guard descriptor != nil || file != nil else { return }
         if case .denied = report {
             guard deniedLeft > 0 else { return }
             deniedLeft -= 1
         }
-        write(report.record, to: descriptor)
+        let record = report.record
+        // First the one that stays: who reads the other may look for this one.
+        if let file { write(record, to: file) }
+        if let descriptor { write(record, to: descriptor) }
     }
 
     mutating func close() {

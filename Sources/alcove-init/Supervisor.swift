@@ -14,6 +14,7 @@ struct Supervisor {
     private var listener: Int32?
     private var reporter: Reporter
     private let diesWithReader: Bool
+    private var lasting: Lasting?
     /// Children may have ended which no signal will announce again.
     private var mayReapMore = false
 
@@ -22,64 +23,69 @@ struct Supervisor {
     private static let mostReapedInARow = 32
 
     init(
-        workload: Int32, signals: Int32, listener: Int32?, reporter: Reporter, diesWithReader: Bool
+        workload: Int32, signals: Int32, listener: Int32?, reporter: Reporter,
+        diesWithReader: Bool, lasting: Lasting?
     ) {
         self.workload = workload
         self.signals = signals
         self.listener = listener
         self.reporter = reporter
         self.diesWithReader = diesWithReader
+        self.lasting = lasting
     }
 
     /// The exit code of this process.
     mutating func run() -> Int32 {
+        var entries = InlineArray<22, cinit_poll>(
+            repeating: cinit_poll(descriptor: -1, wanted: Int16(CINIT_POLLIN), happened: 0))
         while true {
-            var happened = Events()
             do throws(KernelError) {
-                happened = try wait()
+                try wait(&entries)
+                if let code = handle(entries) { return code }
             } catch {
                 guard error.number == KernelError.interrupted else {
                     killAll()
                     return ExitCode.initFailed
                 }
             }
-            if let code = handle(happened) { return code }
         }
     }
 
-    /// What happened to the three descriptors.
-    private struct Events {
-        var listener: Int16 = 0
-        var reporter: Int16 = 0
-        var signals: Int16 = 0
+    /// Where the entries of what is waited for stand.
+    private enum Entry {
+        static let listener = 0
+        static let reporter = 1
+        static let signals = 2
+        static let lasting = 3
     }
 
-    private func wait() throws(KernelError) -> Events {
-        let readable = Int16(CINIT_POLLIN)
+    private func wait(_ entries: inout InlineArray<22, cinit_poll>) throws(KernelError) {
         // The kernel passes over an entry of -1. That the reader is gone needs no asking for.
-        var entries: InlineArray<3, cinit_poll> = [
-            cinit_poll(descriptor: listener ?? -1, wanted: readable, happened: 0),
-            cinit_poll(descriptor: reporter.descriptor ?? -1, wanted: 0, happened: 0),
-            cinit_poll(descriptor: signals, wanted: readable, happened: 0),
-        ]
-        try poll(&entries, wait: !mayReapMore)
-        return Events(
-            listener: entries[0].happened, reporter: entries[1].happened,
-            signals: entries[2].happened)
+        entries[Entry.listener].descriptor = listener ?? -1
+        entries[Entry.reporter].descriptor = reporter.descriptor ?? -1
+        entries[Entry.reporter].wanted = 0
+        entries[Entry.signals].descriptor = signals
+        lasting?.fill(&entries, from: Entry.lasting)
+        let count = Entry.lasting + (lasting == nil ? 0 : Lasting.entryCount)
+        try poll(&entries, count: count, wait: !mayReapMore)
     }
 
     /// An exit code once there is nothing more to do. A denied call comes first, so that its
     /// report stands before that of the death which follows from it.
-    private mutating func handle(_ happened: Events) -> Int32? {
-        if happened.listener != 0 { handleListener(happened.listener) }
-        if happened.reporter != 0 {
+    private mutating func handle(_ entries: InlineArray<22, cinit_poll>) -> Int32? {
+        let denied = entries[Entry.listener].happened
+        if denied != 0 { handleListener(denied) }
+        if entries[Entry.reporter].happened != 0 {
             if diesWithReader {
                 killAll()
                 return ExitCode.signalBase + Signal.kill
             }
             reporter.close()
         }
-        if happened.signals != 0, let signal = takeSignal(from: signals) { handle(signal) }
+        if entries[Entry.signals].happened != 0, let signal = takeSignal(from: signals) {
+            handle(signal)
+        }
+        lasting?.handle(entries, from: Entry.lasting)
         return mayReapMore ? reapEnded() : nil
     }
 
@@ -128,7 +134,11 @@ struct Supervisor {
                 mayReapMore = false
                 return nil
             }
-            guard ended.process == workload else { continue }
+            guard ended.process == workload else {
+                lasting?.ended(ended)
+                continue
+            }
+            lasting?.drain()
             if ended.signal == 0 {
                 reporter.send(.exited(code: ended.code))
                 return ended.code

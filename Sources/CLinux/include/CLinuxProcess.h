@@ -22,6 +22,27 @@ int64_t alcove_reap(int32_t pidfd, struct alcove_ending *ending);
 /// Receives one descriptor, close-on-exec, from a socket. Gives it, or a negated error number.
 int64_t alcove_receive_descriptor(int32_t socket);
 
+/// A message that came over a socket of whole messages.
+struct alcove_message {
+    /// How many bytes it has; 0 at the end.
+    int64_t size;
+    /// The descriptor that came with it, close-on-exec, or -1.
+    int32_t descriptor;
+    /// Who sent it, where the socket asks for credentials; else 0.
+    int32_t sender;
+};
+
+/// Receives into the bytes, without waiting. Gives 0 or a negated error number; what is longer, or
+/// has more descriptors, gives that of EBADMSG.
+int64_t alcove_receive_message(int32_t socket, void *bytes, uint64_t count,
+                               struct alcove_message *message);
+
+enum { ALCOVE_MOST_PASSED = 3 };
+
+/// Sends a message with up to ALCOVE_MOST_PASSED descriptors, without waiting.
+int64_t alcove_send_message(int32_t socket, const void *bytes, uint64_t count,
+                            const int32_t *descriptors, uint64_t descriptor_count);
+
 /// A descriptor that becomes readable when one of the signals in the mask is pending; they are
 /// blocked in the calling thread. Bit n-1 stands for signal n.
 int64_t alcove_signal_descriptor(uint64_t mask);

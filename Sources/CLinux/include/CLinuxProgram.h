@@ -60,6 +60,8 @@ struct alcove_run {
     uint64_t call_count;
     /// Where a failure is reported: the write end of the report pipe.
     int32_t report_descriptor;
+    /// Where it is reported as well, or -1.
+    int32_t report_file;
     int32_t slots[ALCOVE_SLOTS];
     uint64_t marks[ALCOVE_MARKS];
     /// ALCOVE_CHILD_STACK bytes, aligned to 16: the child's stack until it executes.

@@ -1,0 +1,161 @@
+internal import CInit
+internal import CInitProtocol
+
+/// What a message asks for.
+enum Request {
+    case hello
+    case signal(Int32)
+    case resize(rows: UInt16, columns: UInt16)
+    case execute(ExecuteRequest)
+
+    /// Nil if the message, which is in the buffer for it, is none of these to the last byte. Only
+    /// the host writes it, yet it is read strictly.
+    init?(_ message: cinit_message) {
+        let size = Int(message.size)
+        // SAFETY: the buffer has room for every message, and nothing else is written there until
+        // the next one.
+        let bytes = unsafe UnsafeRawBufferPointer(start: cinit_message_buffer(), count: size)
+        guard size >= MemoryLayout<UInt32>.size else { return nil }
+        // SAFETY: within the bytes, as checked above.
+        let kind = unsafe bytes.loadUnaligned(as: UInt32.self)
+        if kind == ALCOVE_REQUEST_EXECUTE.rawValue {
+            guard let command = unsafe ExecuteRequest(message, bytes) else { return nil }
+            self = .execute(command)
+            return
+        }
+        guard size == MemoryLayout<alcove_request>.size, message.descriptor_count == 0 else {
+            return nil
+        }
+        // SAFETY: within the bytes, as checked above.
+        let value = unsafe bytes.loadUnaligned(as: alcove_request.self).value
+        switch kind {
+        case ALCOVE_REQUEST_HELLO.rawValue where value == 0: self = .hello
+        case ALCOVE_REQUEST_SIGNAL.rawValue where (1...64).contains(value): self = .signal(value)
+        case ALCOVE_REQUEST_RESIZE.rawValue:
+            let bits = UInt32(bitPattern: value)
+            self = .resize(
+                rows: UInt16(truncatingIfNeeded: bits >> 16),
+                columns: UInt16(truncatingIfNeeded: bits))
+        default: return nil
+        }
+    }
+}
+
+/// A command to execute. Its texts are in the buffer for messages: it serves until the next one.
+@safe
+struct ExecuteRequest {
+    /// What become its descriptors 0 to 2, without a terminal.
+    let streams: (Int32, Int32, Int32)
+    let terminal: (rows: UInt16, columns: UInt16)?
+    private let directory: UnsafeMutablePointer<CChar>
+    /// Each ends in null.
+    private let programs: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let environment: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+
+    /// Nil if the message is no whole one.
+    @unsafe
+    init?(_ message: cinit_message, _ bytes: UnsafeRawBufferPointer) {
+        let headSize = MemoryLayout<alcove_execute>.size
+        // SAFETY: no index reaches the count. A zero byte at the end: no text goes beyond it.
+        guard bytes.count > headSize, unsafe bytes[bytes.count - 1] == 0 else { return nil }
+        // SAFETY: within the bytes, as checked above.
+        let head = unsafe bytes.loadUnaligned(as: alcove_execute.self)
+        let hasTerminal = head.flags == UInt32(ALCOVE_EXECUTE_TERMINAL)
+        guard hasTerminal || head.flags == 0 && head.rows == 0 && head.columns == 0,
+            head.reserved == 0, head.programs > 0, head.arguments > 0,
+            message.descriptor_count == (hasTerminal ? 0 : 3)
+        else { return nil }
+        let count = Int(head.programs) + Int(head.arguments) + Int(head.variables)
+        guard count <= Int(CINIT_MOST_TEXTS) else { return nil }
+        terminal = hasTerminal ? (head.rows, head.columns) : nil
+        streams = hasTerminal ? (-1, -1, -1) : message.descriptors
+
+        // SAFETY: the vector has room for the texts of a message and three nulls.
+        guard var place = unsafe cinit_text_vector() else { return nil }
+        var texts = unsafe TextScanner(bytes, from: headSize)
+        // SAFETY: as above.
+        guard let directory = unsafe texts.next() else { return nil }
+        unsafe self.directory = directory
+        unsafe programs = place
+        guard unsafe texts.take(Int(head.programs), &place) else { return nil }
+        unsafe arguments = place
+        guard unsafe texts.take(Int(head.arguments), &place) else { return nil }
+        unsafe environment = place
+        guard unsafe texts.take(Int(head.variables), &place), texts.isAtEnd else { return nil }
+    }
+
+    /// Executes it in a session of its own. Gives its pid, or minus an error number and the stage.
+    ///
+    /// - Parameter connection: where the new process itself says that it is there.
+    func spawn(
+        streams: (Int32, Int32, Int32), tellingOn connection: Int32
+    ) -> (process: Int32, stage: Int32) {
+        var stage: Int32 = 0
+        var answer = alcove_answer(kind: ALCOVE_ANSWER_PROCESS.rawValue, value: 0, detail: 0)
+        // SAFETY: texts and vectors end as C wants it, and stay during the call.
+        let process = unsafe withUnsafePointer(to: &answer) { answer in
+            var command = unsafe cinit_command()
+            unsafe command.programs = UnsafePointer(programs)
+            unsafe command.arguments = UnsafePointer(arguments)
+            unsafe command.environment = UnsafePointer(environment)
+            unsafe command.directory = UnsafePointer(directory)
+            // SAFETY: as above.
+            unsafe command.streams = streams
+            unsafe command.terminal = terminal != nil
+            unsafe command.told = connection
+            unsafe command.message = UnsafeRawPointer(answer)
+            unsafe command.message_size = MemoryLayout<alcove_answer>.size
+            return unsafe cinit_spawn(&command, &stage)
+        }
+        return (process, stage)
+    }
+}
+
+/// Goes through texts that follow each other, each ended by a zero byte.
+@safe
+private struct TextScanner {
+    private let start: UnsafeMutablePointer<CChar>
+    private let count: Int
+    private var offset: Int
+
+    /// The last byte must be zero.
+    @unsafe
+    init(_ bytes: UnsafeRawBufferPointer, from offset: Int) {
+        // SAFETY: the caller has looked at the last byte, so there is one.
+        let base = unsafe bytes.baseAddress.unsafelyUnwrapped
+        // SAFETY: as above; the texts stay as they are.
+        unsafe start = UnsafeMutablePointer(
+            mutating: base.assumingMemoryBound(to: CChar.self))
+        count = bytes.count
+        self.offset = offset
+    }
+
+    var isAtEnd: Bool { offset == count }
+
+    mutating func next() -> UnsafeMutablePointer<CChar>? {
+        guard offset < count else { return nil }
+        // SAFETY: within the bytes; the last one is zero, where the loop ends at the latest.
+        let text = unsafe start + offset
+        while unsafe start[offset] != 0 { offset += 1 }
+        offset += 1
+        return unsafe text
+    }
+
+    /// Puts texts and a null at a place, and goes on behind them.
+    @unsafe
+    mutating func take(
+        _ count: Int, _ place: inout UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    ) -> Bool {
+        for _ in 0..<count {
+            // SAFETY: the caller has counted what fits.
+            guard let text = unsafe next() else { return false }
+            unsafe place.pointee = text
+            unsafe place += 1
+        }
+        // SAFETY: as above.
+        unsafe place.pointee = nil
+        unsafe place += 1
+        return true
+    }
+}
