@@ -1,44 +1,32 @@
 internal import LinuxKernel
 
 /// One client: its socket, its session and its calls. Lives on the loop's thread.
-final class Connection: EventLoop.Handler {
-    /// Where a connection stops taking frames from its session, and its client's bytes.
-    private static let outputLimit = 256 * 1024
-
+final class Connection {
     let peer: PeerCredentials
     let loop: EventLoop
     let limits: ServerLimits
     let isReadOnly: Bool
     unowned let server: Server
     private let session: HTTP2Session
-    private let number: Int32
-    private var descriptor: Descriptor?
-    private var token: UInt64 = 0
-    private var interest: PollEvents = [.readable, .peerClosed]
+    private var transport: Transport?
 
     private var calls: [Int32: ServerCall] = [:]
     /// The header block that is coming.
     private var head: (stream: Int32, fields: RequestHead)?
-    private var output = OutgoingBytes()
-    private var hasTurn = false
-    private var isInSession = false
     /// Calls to tell of room, once the session is left.
     private var writable: [ServerCall] = []
 
     private var hasSettings = false
     private var progress: ScheduledAction?
-    private var keepalive: ScheduledAction?
-    private var lastReceived: UInt64 = 0
     private var pings: Int
     private var pingTime: UInt64 = 0
     private var isShuttingDown = false
     private var hasGoneAway = false
-    private var isEnding = false
 
     init?(
         _ socket: consuming Descriptor, peer: PeerCredentials, isReadOnly: Bool, server: Server
     ) {
-        guard let session = HTTP2Session(server.limits.settings) else { return nil }
+        guard let session = HTTP2Session(.server, server.limits.settings) else { return nil }
         self.peer = peer
         self.isReadOnly = isReadOnly
         self.server = server
@@ -46,105 +34,28 @@ final class Connection: EventLoop.Handler {
         loop = server.loop
         limits = server.limits
         pings = server.limits.pings
-        number = socket.rawValue
-        descriptor = consume socket
         session.owner = self
-        guard let token = try? loop.add(number, interest, self) else { return nil }
-        self.token = token
-        lastReceived = MonotonicClock.nanoseconds
+        let transport = Transport(socket, session, self, loop)
+        guard transport.start(keepalive: limits.keepalive, timeout: limits.keepaliveTimeout) else {
+            return nil
+        }
+        self.transport = transport
         watchProgress()
-        scheduleKeepalive()
-        needTurn()
     }
 
-    private var isClosed: Bool { token == 0 }
-
-    // MARK: - The socket
-
-    func isReady(_ events: PollEvents) {
-        if events.contains(.writable) { needTurn() }
-        guard !events.isDisjoint(with: [.readable, .hungUp, .failed, .peerClosed]) else { return }
-        guard interest.contains(.readable) else {
-            // It takes nothing that waits, and now it is gone.
-            close(.connectionLost)
-            return
-        }
-        switch UnixSockets.receive(number, into: &loop.scratch) {
-        case .wouldBlock: break
-        case .bytes(0), .failed: close(.connectionLost)
-        case .bytes(let count):
-            lastReceived = MonotonicClock.nanoseconds
-            isInSession = true
-            let isSound = session.receive(loop.scratch, count: count)
-            isInSession = false
-            guard isSound else {
-                server.counters.brokenConnections += 1
-                close(.connectionLost)
-                return
-            }
-            watchProgress()
-            needTurn()
-        }
-    }
-
-    /// Sends at the end of this turn what came together in it.
-    private func needTurn() {
-        guard !hasTurn, !isClosed else { return }
-        hasTurn = true
-        loop.whenTurnEnds { [weak self] in self?.takeTurn() }
-    }
-
-    private func takeTurn() {
-        hasTurn = false
-        guard !isClosed else { return }
-        guard session.produce(into: &output, limit: Self.outputLimit) else {
-            server.counters.brokenConnections += 1
-            close(.connectionLost)
-            return
-        }
-        if !output.isEmpty {
-            switch UnixSockets.send(output.bytes, from: output.start, to: number) {
-            case .bytes(let count): output.drop(count)
-            case .wouldBlock: break
-            case .failed:
-                close(.connectionLost)
-                return
-            }
-        }
-        if output.isEmpty, session.wantsToSend { needTurn() }
-        tellWritable()
-        if output.isEmpty, session.isOver || isEnding {
-            close(.connectionLost)
-            return
-        }
-        goAwayIfDone()
-        updateInterest()
-    }
-
-    private func updateInterest() {
-        var wanted: PollEvents = .peerClosed
-        // A client that does not take its answers is not asked for more.
-        if output.count < Self.outputLimit { wanted.insert(.readable) }
-        if !output.isEmpty { wanted.insert(.writable) }
-        guard wanted != interest else { return }
-        interest = wanted
-        loop.change(number, wanted, token: token)
-    }
+    private func needTurn() { transport?.needTurn() }
 
     private func close(_ cause: ServerCall.Cancellation) {
-        guard !isClosed else { return }
-        loop.remove(number, token: token)
-        token = 0
+        guard let transport else { return }
+        self.transport = nil
+        transport.close()
         if let progress { loop.cancel(progress) }
-        if let keepalive { loop.cancel(keepalive) }
-        (progress, keepalive) = (nil, nil)
+        progress = nil
         let left = calls.values
         calls = [:]
         server.counters.openCalls -= left.count
         for call in left { call.close(cause) }
-        output.clear()
         writable = []
-        descriptor = nil
         server.connectionClosed(self)
     }
 
@@ -153,7 +64,7 @@ final class Connection: EventLoop.Handler {
     /// A client has to get on while it says hello and while it sends a header block.
     private func watchProgress() {
         let waits = !hasSettings || head != nil
-        if waits, progress == nil, !isClosed {
+        if waits, progress == nil, transport != nil {
             progress = loop.schedule(after: limits.handshake) { [weak self] in
                 guard let self else { return }
                 progress = nil
@@ -163,23 +74,6 @@ final class Connection: EventLoop.Handler {
         } else if !waits, let progress {
             loop.cancel(progress)
             self.progress = nil
-        }
-    }
-
-    private func scheduleKeepalive() {
-        guard let span = limits.keepalive else { return }
-        let before = lastReceived
-        keepalive = loop.schedule(after: span) { [weak self] in
-            guard let self, !isClosed else { return }
-            guard lastReceived == before else { return scheduleKeepalive() }
-            session.ping()
-            needTurn()
-            keepalive = loop.schedule(after: limits.keepaliveTimeout) { [weak self] in
-                guard let self, !isClosed else { return }
-                guard lastReceived == before else { return scheduleKeepalive() }
-                server.counters.brokenConnections += 1
-                close(.connectionLost)
-            }
         }
     }
 
@@ -195,18 +89,18 @@ final class Connection: EventLoop.Handler {
     }
 
     private func goAwayIfDone() {
-        guard hasGoneAway, calls.isEmpty, !isEnding else { return }
+        guard hasGoneAway, calls.isEmpty, transport?.isEnding == false else { return }
         session.terminate(.noError)
         needTurn()
     }
 
     /// Cancels what is left, says so, and closes.
     func endNow() {
-        guard !isEnding else { return close(.shutdown) }
+        guard transport?.isEnding == false else { return close(.shutdown) }
         let status = Status(.unavailable, "the server shuts down")
         for call in calls.values { call.cancel(.shutdown, status) }
         session.goAway()
-        takeTurn()
+        transport?.takeTurn()
         close(.shutdown)
     }
 
@@ -249,8 +143,24 @@ final class Connection: EventLoop.Handler {
     }
 }
 
-extension Connection: HTTP2SessionOwner {
-    func requestBegan(stream: Int32) {
+extension Connection: TransportOwner {
+    func bytesReceived() { watchProgress() }
+
+    func turnEnded() {
+        tellWritable()
+        goAwayIfDone()
+    }
+
+    func transportEnded(_ end: Transport.End) {
+        switch end {
+        case .broken, .unanswered: server.counters.brokenConnections += 1
+        case .lost, .over: break
+        }
+        close(.connectionLost)
+    }
+
+    func headersBegan(stream: Int32, _ kind: HTTP2Session.HeaderKind) {
+        guard kind == .request else { return }
         head = (stream, RequestHead(limit: limits.headerListSize))
         pings = limits.pings
     }
@@ -261,8 +171,10 @@ extension Connection: HTTP2SessionOwner {
         head?.fields.add(name, value)
     }
 
-    func receivedHeaders(stream: Int32, isRequest: Bool, endsStream: Bool) {
-        if let head, head.stream == stream, isRequest {
+    func receivedHeaders(
+        stream: Int32, _ kind: HTTP2Session.HeaderKind, endsStream: Bool
+    ) {
+        if let head, head.stream == stream, kind == .request {
             self.head = nil
             begin(stream, head.fields)
         } else if !endsStream {
@@ -342,8 +254,8 @@ extension Connection: HTTP2SessionOwner {
             pings = min(limits.pings, pings + min(seconds, limits.pings))
         }
         pings -= 1
-        guard pings < 0, !isEnding else { return }
-        isEnding = true
+        guard pings < 0, transport?.isEnding == false else { return }
+        transport?.isEnding = true
         server.counters.brokenConnections += 1
         session.terminate(.enhanceYourCalm)
     }
@@ -351,6 +263,9 @@ extension Connection: HTTP2SessionOwner {
     func receivedSettings() {
         hasSettings = true
     }
+
+    // Clients take no calls.
+    func receivedGoAway(lastStream: Int32, code: UInt32, text: [UInt8]) {}
 
     func sentEnd(stream: Int32) {
         pings = limits.pings

@@ -2,18 +2,20 @@ internal import CNGHTTP2
 
 /// Whom a session tells what came, on the thread that feeds it.
 protocol HTTP2SessionOwner: AnyObject {
-    func requestBegan(stream: Int32)
+    func headersBegan(stream: Int32, _ kind: HTTP2Session.HeaderKind)
     func receivedField(stream: Int32, name: String, value: [UInt8])
-    /// A header block is complete: that of the request, or one after it.
-    func receivedHeaders(stream: Int32, isRequest: Bool, endsStream: Bool)
+    /// A header block is complete.
+    func receivedHeaders(stream: Int32, _ kind: HTTP2Session.HeaderKind, endsStream: Bool)
     func receivedData(stream: Int32, _ bytes: [UInt8])
     func receivedEnd(stream: Int32)
     func receivedPing(isAnswer: Bool)
     func receivedSettings()
+    /// The peer takes no calls after the last one that is named.
+    func receivedGoAway(lastStream: Int32, code: UInt32, text: [UInt8])
     /// The last frame of an answer is out.
     func sentEnd(stream: Int32)
     func streamClosed(stream: Int32, code: UInt32)
-    /// Gives the next bytes of an answer.
+    /// Gives the next bytes of a request or an answer.
     func fill(stream: Int32, _ room: inout MutableSpan<UInt8>) -> HTTP2Session.Filling
 }
 
@@ -22,14 +24,34 @@ protocol HTTP2SessionOwner: AnyObject {
 /// It runs without the library's checks of HTTP's own rules, which refuse authorities that gRPC's
 /// clients send over Unix sockets; `RequestHead` and `Metadata` check what is used.
 @safe final class HTTP2Session {
+    enum Role {
+        case server, client
+    }
+
+    enum HeaderKind {
+        case request
+        /// The first block of an answer.
+        case response
+        /// A block after the first.
+        case later
+
+        fileprivate init(_ category: nghttp2_headers_category) {
+            switch category {
+            case NGHTTP2_HCAT_REQUEST: self = .request
+            case NGHTTP2_HCAT_RESPONSE: self = .response
+            default: self = .later
+            }
+        }
+    }
+
     /// What `fill` found.
     enum Filling {
         /// That many bytes, and maybe more later.
         case bytes(Int)
         /// Nothing now; `resume` says when.
         case later
-        /// That many bytes, and then these trailers.
-        case end(Int, trailers: HeaderBlock)
+        /// That many bytes, and then these trailers, if any.
+        case end(Int, trailers: HeaderBlock?)
     }
 
     struct Settings: Sendable {
@@ -52,7 +74,7 @@ protocol HTTP2SessionOwner: AnyObject {
     /// Set right after `init`, by the one that owns this.
     weak var owner: (any HTTP2SessionOwner)?
 
-    init?(_ settings: Settings) {
+    init?(_ role: Role, _ settings: Settings) {
         var made: OpaquePointer?
         var callbacks: OpaquePointer?
         var options: OpaquePointer?
@@ -69,14 +91,17 @@ protocol HTTP2SessionOwner: AnyObject {
         // SAFETY: as above.
         unsafe Self.setOptions(options)
         // SAFETY: as above; the session has no user data yet, so no callback can go astray.
-        guard unsafe nghttp2_session_server_new2(&made, callbacks, nil, options) == 0,
-            let made = unsafe made
-        else { return nil }
+        let result =
+            switch role {
+            case .server: unsafe nghttp2_session_server_new2(&made, callbacks, nil, options)
+            case .client: unsafe nghttp2_session_client_new2(&made, callbacks, nil, options)
+            }
+        guard result == 0, let made = unsafe made else { return nil }
         // SAFETY: the session is deleted by deinit alone.
         unsafe session = made
         // SAFETY: the user data is this object, which outlives the session that it deletes.
         unsafe nghttp2_session_set_user_data(made, Unmanaged.passUnretained(self).toOpaque())
-        guard submit(settings) else { return nil }
+        guard submit(settings, role) else { return nil }
     }
 
     deinit {
@@ -93,10 +118,15 @@ protocol HTTP2SessionOwner: AnyObject {
         unsafe nghttp2_option_set_stream_reset_rate_limit(options, 10_000, 1000)
     }
 
-    private func submit(_ settings: Settings) -> Bool {
+    private func submit(_ settings: Settings, _ role: Role) -> Bool {
+        let first =
+            switch role {
+            case .server:
+                (NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings.concurrentStreams)
+            case .client: (NGHTTP2_SETTINGS_ENABLE_PUSH, UInt32(0))
+            }
         let entries = [
-            (NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings.concurrentStreams),
-            (NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.streamWindow),
+            first, (NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.streamWindow),
             (NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, settings.headerListSize),
             (NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
         ].map { nghttp2_settings_entry(settings_id: Int32($0.0.rawValue), value: $0.1) }
@@ -148,7 +178,22 @@ protocol HTTP2SessionOwner: AnyObject {
         unsafe nghttp2_session_want_read(session) == 0 && !wantsToSend
     }
 
-    // MARK: - Answers
+    // MARK: - Calls
+
+    /// Begins a request with a body. Gives its stream; nothing when there are no numbers left.
+    func request(_ block: HeaderBlock) -> Int32? {
+        var provider = unsafe nghttp2_data_provider()
+        // SAFETY: the callback finds this object by the session's user data.
+        unsafe provider.read_callback = Self.read
+        var stream: Int32 = -1
+        unsafe withFields(block) { fields, count in
+            // SAFETY: fields and provider are copied by the call.
+            stream = unsafe withUnsafePointer(to: &provider) {
+                unsafe nghttp2_submit_request(session, nil, fields, count, $0, nil)
+            }
+        }
+        return stream > 0 ? stream : nil
+    }
 
     /// Begins an answer; without a body it is the whole answer.
     func answer(stream: Int32, _ block: HeaderBlock, hasBody: Bool) {
@@ -163,7 +208,7 @@ protocol HTTP2SessionOwner: AnyObject {
         }
     }
 
-    /// Goes on with an answer whose `fill` said `later`.
+    /// Goes on with a stream whose `fill` said `later`.
     func resume(stream: Int32) {
         // SAFETY: the session lives as long as this object; an unknown stream is an error of no
         // consequence.
@@ -262,9 +307,11 @@ protocol HTTP2SessionOwner: AnyObject {
         case .bytes(let count): return count
         case .later: return Int(NGHTTP2_ERR_DEFERRED.rawValue)
         case .end(let count, let trailers):
-            unsafe flags.pointee |=
-                NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-            session.submitTrailers(stream: stream, trailers)
+            unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+            if let trailers {
+                unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+                session.submitTrailers(stream: stream, trailers)
+            }
             return count
         }
     }
@@ -277,9 +324,8 @@ protocol HTTP2SessionOwner: AnyObject {
             guard let owner = unsafe owningSession(userData)?.owner, let frame = unsafe frame else {
                 return 0
             }
-            if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
-                unsafe owner.requestBegan(stream: frame.pointee.hd.stream_id)
-            }
+            unsafe owner.headersBegan(
+                stream: frame.pointee.hd.stream_id, HeaderKind(frame.pointee.headers.cat))
             return 0
         }
         // SAFETY: as above; name and value have the lengths given.
@@ -340,12 +386,19 @@ protocol HTTP2SessionOwner: AnyObject {
             switch UInt32(head.type) {
             case NGHTTP2_HEADERS.rawValue:
                 // SAFETY: as above; a HEADERS frame has a category.
-                let isRequest = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
-                owner.receivedHeaders(
-                    stream: head.stream_id, isRequest: isRequest, endsStream: ends)
+                let kind = unsafe HeaderKind(frame.pointee.headers.cat)
+                owner.receivedHeaders(stream: head.stream_id, kind, endsStream: ends)
             case NGHTTP2_DATA.rawValue:
                 if ends { owner.receivedEnd(stream: head.stream_id) }
             case NGHTTP2_PING.rawValue: owner.receivedPing(isAnswer: isAnswer)
+            case NGHTTP2_GOAWAY.rawValue:
+                // SAFETY: as above; a GOAWAY frame has a text of that length.
+                let goAway = unsafe frame.pointee.goaway
+                let text = unsafe UnsafeBufferPointer(
+                    start: goAway.opaque_data, count: goAway.opaque_data_len)
+                unsafe owner.receivedGoAway(
+                    lastStream: goAway.last_stream_id, code: goAway.error_code,
+                    text: Array(text))
             case NGHTTP2_SETTINGS.rawValue: if !isAnswer { owner.receivedSettings() }
             default: break
             }

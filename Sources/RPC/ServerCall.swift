@@ -39,15 +39,10 @@ public final class ServerCall: @unchecked Sendable {
 
     let stream: Int32
     private weak var connection: Connection?
-    private var incoming: MessageAssembler
+    private var input: CallInput
     private var outgoing = OutgoingBytes()
     private var accounted = 0
-    /// Received, and not yet given back to the stream's window.
-    private var unacknowledged = 0
-    private var isPaused = false
     private var isDelivering = false
-    private var remoteEnded = false
-    private var toldHalfClose = false
     private var hasAnswered = false
     private var waitsForRoom = false
     /// What ends the answer, once all messages are out.
@@ -62,7 +57,7 @@ public final class ServerCall: @unchecked Sendable {
         self.deadline = deadline
         peer = connection.peer
         loop = connection.loop
-        incoming = MessageAssembler(limit: connection.limits.messageSize)
+        input = CallInput(limit: connection.limits.messageSize)
         self.connection = connection
         if let deadline {
             deadlineAction = loop.schedule(at: deadline) { [weak self] in self?.expire() }
@@ -127,13 +122,13 @@ public final class ServerCall: @unchecked Sendable {
     /// the client waits.
     public func pause() {
         loop.checkThread()
-        isPaused = true
+        input.isPaused = true
     }
 
     public func resume() {
         loop.checkThread()
-        guard isPaused else { return }
-        isPaused = false
+        guard input.isPaused else { return }
+        input.isPaused = false
         deliver()
     }
 
@@ -149,10 +144,9 @@ public final class ServerCall: @unchecked Sendable {
             connection?.acknowledge(stream, bytes.count)
             return
         }
-        unacknowledged += bytes.count
-        incoming.append(bytes)
+        input.append(bytes)
         account()
-        if connection?.isOverMemory == true, incoming.count > MessageAssembler.prefixLength {
+        if connection?.isOverMemory == true, input.count > MessageAssembler.prefixLength {
             cancel(.badInput, Status(.resourceExhausted, "too much waits in the server's memory"))
             return
         }
@@ -160,7 +154,7 @@ public final class ServerCall: @unchecked Sendable {
     }
 
     func receiveEnd() {
-        remoteEnded = true
+        input.end()
         deliver()
     }
 
@@ -224,52 +218,31 @@ public final class ServerCall: @unchecked Sendable {
         deliverMessages()
         isDelivering = false
         acknowledge()
-        guard remoteEnded, !toldHalfClose, isOpen, !isPaused else { return }
-        toldHalfClose = true
-        guard incoming.count == 0 else {
-            fail(Status(.internal, "the last message is cut short"))
-            return
-        }
-        onHalfClose?()
     }
 
     private func deliverMessages() {
-        while isOpen, !isPaused {
-            switch incoming.next() {
-            case .partial: return
+        while isOpen {
+            switch input.next() {
+            case .none: return
             case .message(let message):
                 account()
                 onMessage?(message)
-            case .compressed:
-                fail(Status(.unimplemented, "messages are taken uncompressed: send `identity`"))
-            case .tooLong(let length):
-                let limit = incoming.limit
-                fail(
-                    Status(
-                        .resourceExhausted,
-                        "a message of \(length) bytes is longer than \(limit) bytes"))
-            case .malformed:
-                fail(Status(.internal, "a message's first byte is neither 0 nor 1"))
+            case .failure(let status): cancel(.badInput, status)
+            case .end:
+                acknowledge()
+                onHalfClose?()
             }
         }
     }
 
-    private func fail(_ status: Status) {
-        cancel(.badInput, status)
-    }
-
-    /// Gives the window back what was taken, and what is part of a message that is bounded anyway.
     private func acknowledge() {
-        let kept = isPaused ? min(unacknowledged, incoming.count) : 0
-        guard unacknowledged > kept else { return }
-        connection?.acknowledge(stream, unacknowledged - kept)
-        unacknowledged = kept
+        let count = input.takeAcknowledgement()
+        if count > 0 { connection?.acknowledge(stream, count) }
     }
 
     private func dropInput() {
-        incoming.clear()
-        if unacknowledged > 0 { connection?.acknowledge(stream, unacknowledged) }
-        unacknowledged = 0
+        let count = input.drop()
+        if count > 0 { connection?.acknowledge(stream, count) }
         account()
     }
 
@@ -281,7 +254,7 @@ public final class ServerCall: @unchecked Sendable {
     }
 
     private func account() {
-        let now = incoming.count + outgoing.count
+        let now = input.count + outgoing.count
         if now != accounted { connection?.account(now - accounted) }
         accounted = now
     }
