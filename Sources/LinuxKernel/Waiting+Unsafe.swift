@@ -82,6 +82,18 @@ public enum RealClock {
 /// A point of time by the clock that only goes forward.
 public enum MonotonicClock {
     public static var nanoseconds: UInt64 { alcove_monotonic_nanoseconds() }
+
+    /// The point a span of time from now; the last one there is, for a span that is longer.
+    public static func nanoseconds(after span: Duration) -> UInt64 {
+        let (seconds, attoseconds) = span.components
+        let (whole, overflow) = UInt64(clamping: seconds)
+            .multipliedReportingOverflow(by: 1_000_000_000)
+        guard !overflow else { return .max }
+        let part = UInt64(clamping: attoseconds / 1_000_000_000)
+        let (length, isLonger) = whole.addingReportingOverflow(part)
+        let (point, isLater) = nanoseconds.addingReportingOverflow(length)
+        return isLonger || isLater ? .max : point
+    }
 }
 
 /// A descriptor that becomes readable when a span of time is over.

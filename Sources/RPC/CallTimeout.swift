@@ -22,4 +22,17 @@ enum CallTimeout {
         let (product, overflow) = value.multipliedReportingOverflow(by: scale)
         return overflow ? .max : product
     }
+
+    /// The text for a span: the finest unit in which it has no more than 8 digits, rounded up.
+    static func text(nanoseconds: UInt64) -> String {
+        let units: [(name: Character, scale: UInt64)] = [
+            ("n", 1), ("u", 1000), ("m", 1_000_000), ("S", 1_000_000_000), ("M", 60_000_000_000),
+        ]
+        for (name, scale) in units {
+            let (quotient, rest) = nanoseconds.quotientAndRemainder(dividingBy: scale)
+            let count = quotient + (rest > 0 ? 1 : 0)
+            if count <= 99_999_999 { return "\(count)\(name)" }
+        }
+        return "\(nanoseconds / 3_600_000_000_000 + 1)H"
+    }
 }

@@ -267,6 +267,9 @@ extension Connection: TransportOwner {
     // Clients take no calls.
     func receivedGoAway(lastStream: Int32, code: UInt32, text: [UInt8]) {}
 
+    // Servers make none.
+    func notSent(stream: Int32) {}
+
     func sentEnd(stream: Int32) {
         pings = limits.pings
         // The answer is whole, and what the client still sends is of no use: it can stop.

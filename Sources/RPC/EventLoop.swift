@@ -86,13 +86,7 @@ public final class EventLoop: @unchecked Sendable {
     public func schedule(
         after span: Duration, _ action: @escaping () -> Void
     ) -> ScheduledAction {
-        let (seconds, attoseconds) = span.components
-        let nanoseconds =
-            UInt64(clamping: seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, overflow) = MonotonicClock.nanoseconds.addingReportingOverflow(
-            (nanoseconds.overflow ? .max / 2 : nanoseconds.partialValue)
-                + UInt64(clamping: attoseconds / 1_000_000_000))
-        return schedule(at: overflow ? .max : sum, action)
+        schedule(at: MonotonicClock.nanoseconds(after: span), action)
     }
 
     /// The same at a point of the monotonic clock, in nanoseconds.

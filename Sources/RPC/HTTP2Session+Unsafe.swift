@@ -14,6 +14,8 @@ protocol HTTP2SessionOwner: AnyObject {
     func receivedGoAway(lastStream: Int32, code: UInt32, text: [UInt8])
     /// The last frame of an answer is out.
     func sentEnd(stream: Int32)
+    /// A request could not be sent, and its stream is about to close.
+    func notSent(stream: Int32)
     func streamClosed(stream: Int32, code: UInt32)
     /// Gives the next bytes of a request or an answer.
     func fill(stream: Int32, _ room: inout MutableSpan<UInt8>) -> HTTP2Session.Filling
@@ -370,6 +372,18 @@ protocol HTTP2SessionOwner: AnyObject {
                 unsafe frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
             {
                 unsafe owningSession(userData)?.owner?.sentEnd(stream: frame.pointee.hd.stream_id)
+            }
+            return 0
+        }
+        // SAFETY: as in `setCallbacks`.
+        unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) {
+            _, frame, _, userData in
+            guard let frame = unsafe frame else { return 0 }
+            // SAFETY: as in `setCallbacks`; a HEADERS frame has a category.
+            if unsafe frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue),
+                unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+            {
+                unsafe owningSession(userData)?.owner?.notSent(stream: frame.pointee.hd.stream_id)
             }
             return 0
         }

@@ -47,6 +47,24 @@ struct HeaderBlock: Sendable {
         }
     }
 
+    /// A call's request.
+    ///
+    /// - Parameter timeout: in nanoseconds.
+    static func request(_ path: String, _ metadata: Metadata, timeout: UInt64?) -> HeaderBlock {
+        var block = HeaderBlock()
+        block.add(":method", "POST")
+        block.add(":scheme", "http")
+        block.add(":path", path)
+        block.add(":authority", "localhost")
+        block.add("te", "trailers")
+        if let timeout { block.add("grpc-timeout", CallTimeout.text(nanoseconds: timeout)) }
+        block.add("content-type", "application/grpc")
+        block.add("user-agent", "grpc-alcove")
+        block.add("grpc-accept-encoding", "identity")
+        block.add(metadata)
+        return block
+    }
+
     /// What every answer begins with.
     static let answer: HeaderBlock = {
         var block = HeaderBlock()

@@ -69,7 +69,7 @@ struct RequestHead {
 
     private static let grpc = Array("application/grpc".utf8)
 
-    private static func isGRPC(_ type: [UInt8]) -> Bool {
+    static func isGRPC(_ type: [UInt8]) -> Bool {
         guard type.starts(with: grpc) else { return false }
         guard type.count > grpc.count else { return true }
         return type[grpc.count] == UInt8(ascii: "+") || type[grpc.count] == UInt8(ascii: ";")

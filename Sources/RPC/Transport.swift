@@ -35,6 +35,8 @@ final class Transport: EventLoop.Handler {
     private var interest: PollEvents = [.readable, .peerClosed]
     private var output = OutgoingBytes()
     private var hasTurn = false
+    /// The session calls its owner, and cannot be called for bytes.
+    private var isInSession = false
     private var keepalive: ScheduledAction?
     private var lastReceived: UInt64 = 0
     /// Closes once everything is sent.
@@ -88,7 +90,11 @@ final class Transport: EventLoop.Handler {
         case .bytes(0), .failed: owner.transportEnded(.lost)
         case .bytes(let count):
             lastReceived = MonotonicClock.nanoseconds
-            guard session.receive(loop.scratch, count: count) else {
+            isInSession = true
+            let isSound = session.receive(loop.scratch, count: count)
+            isInSession = false
+            guard isOpen else { return }
+            guard isSound else {
                 owner.transportEnded(.broken)
                 return
             }
@@ -105,9 +111,14 @@ final class Transport: EventLoop.Handler {
     }
 
     func takeTurn() {
+        guard !isInSession else { return needTurn() }
         hasTurn = false
         guard isOpen else { return }
-        guard session.produce(into: &output, limit: Self.outputLimit) else {
+        isInSession = true
+        let isSound = session.produce(into: &output, limit: Self.outputLimit)
+        isInSession = false
+        guard isOpen else { return }
+        guard isSound else {
             owner.transportEnded(.broken)
             return
         }
