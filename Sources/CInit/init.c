@@ -203,14 +203,15 @@ static long try_programs(const struct cinit_command *command) {
 static long become(struct spawn *spawn) {
     const struct cinit_command *command = spawn->command;
     raw(SYS_setsid, 0, 0, 0, 0, 0);
+    // Before the standard streams take the numbers that this may have.
+    if (command->told >= 0)
+        raw(SYS_sendto, command->told, (long)command->message, (long)command->message_size,
+            MSG_NOSIGNAL | MSG_DONTWAIT, 0);
     long failed = place_streams(command->streams);
     if (failed) return failed;
     spawn->stage = CINIT_STAGE_TERMINAL;
     if (command->terminal) failed = raw(SYS_ioctl, STDIN_FILENO, TIOCSCTTY, 0, 0, 0);
     if (failed) return failed;
-    if (command->told >= 0)
-        raw(SYS_sendto, command->told, (long)command->message, (long)command->message_size,
-            MSG_NOSIGNAL | MSG_DONTWAIT, 0);
     spawn->stage = CINIT_STAGE_DIRECTORY;
     if (command->directory) failed = raw(SYS_chdir, (long)command->directory, 0, 0, 0, 0);
     if (failed) return failed;

@@ -79,17 +79,3 @@ extension LastingSandbox {
                 ? "it is paused, or busy with other commands: try again" : nil)
     }
 }
-
-// Written next.
-extension LastingSandbox {
-    public func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession {
-        throw SandboxError(.unavailable, "not yet")
-    }
-
-    public func statistics() -> SandboxStatistics { SandboxStatistics() }
-
-    @discardableResult
-    public func update(
-        _ changes: Limits, policy: SandboxSpec.LimitPolicy
-    ) throws(SandboxError) -> [LimitStatus] { throw SandboxError(.unavailable, "not yet") }
-}

@@ -30,7 +30,8 @@ public final class LastingSandbox {
         case file(Descriptor, FileWatch?)
     }
 
-    public let spec: SandboxSpec
+    /// With the limits as last updated.
+    public internal(set) var spec: SandboxSpec
     public let folder: SandboxFolder
     public let cgroupName: String
     public private(set) var progress: Progress = .settingUp

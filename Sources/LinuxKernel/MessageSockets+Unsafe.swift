@@ -55,13 +55,35 @@ public enum MessageSockets {
     public struct Message: ~Copyable {
         /// None at the end of the connection.
         public let bytes: [UInt8]
-        public var descriptor: Descriptor?
+        private let descriptor: Descriptor?
         /// The sender's pid, where the socket takes credentials.
         public let sender: Int32
+
+        fileprivate init(bytes: [UInt8], descriptor: consuming Descriptor?, sender: Int32) {
+            self.bytes = bytes
+            self.descriptor = descriptor
+            self.sender = sender
+        }
+
+        /// The descriptor that came with it.
+        public consuming func takeDescriptor() -> Descriptor? { descriptor }
     }
 
     /// Receives a message; nothing when there is none.
     public static func receive(
+        from socket: borrowing Descriptor, atMost count: Int
+    ) throws(SystemCallError) -> Message? {
+        do throws(SystemCallError) {
+            return try receiveOnce(from: socket, atMost: count)
+        } catch {
+            // The other side was closed before it had read everything. That is told once, ahead of
+            // what it had sent.
+            guard error.errorNumber == .connectionReset else { throw error }
+            return try receiveOnce(from: socket, atMost: count)
+        }
+    }
+
+    private static func receiveOnce(
         from socket: borrowing Descriptor, atMost count: Int
     ) throws(SystemCallError) -> Message? {
         var message = alcove_message()

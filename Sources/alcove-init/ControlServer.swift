@@ -54,6 +54,7 @@ struct ControlServer {
             connections[index] = Connection(descriptor: descriptor)
             return
         }
+        _ = send(Self.refusal(ALCOVE_REFUSAL_TOO_MANY), to: descriptor)
         _ = cinit_close(descriptor)
     }
 
@@ -124,7 +125,12 @@ struct ControlServer {
     }
 
     private mutating func refuse(_ index: Int) {
-        end(index, alcove_answer(kind: ALCOVE_ANSWER_REFUSED.rawValue, value: 0, detail: 0))
+        end(index, Self.refusal(ALCOVE_REFUSAL_NOT_UNDERSTOOD))
+    }
+
+    private static func refusal(_ reason: alcove_refusal) -> alcove_answer {
+        alcove_answer(
+            kind: ALCOVE_ANSWER_REFUSED.rawValue, value: Int32(reason.rawValue), detail: 0)
     }
 
     /// The last answer.

@@ -62,7 +62,7 @@ enum {
     ALCOVE_CONTROL_LARGEST = 131072,
     /// Nor has it more texts.
     ALCOVE_CONTROL_MOST_TEXTS = 8192 + 64,
-    /// So many connections are served at once; a further one is closed.
+    /// So many connections are served at once; a further one is refused.
     ALCOVE_CONTROL_CONNECTIONS = 16,
 };
 
@@ -118,8 +118,13 @@ enum alcove_answer_kind {
     ALCOVE_ANSWER_EXITED = 5,
     /// It died by a signal. `value` is the signal, `detail` 1 when it left a core. Last.
     ALCOVE_ANSWER_SIGNALED = 6,
-    /// The request was not understood. Last.
+    /// `value` is an `alcove_refusal`. Last.
     ALCOVE_ANSWER_REFUSED = 7,
+};
+
+enum alcove_refusal {
+    ALCOVE_REFUSAL_NOT_UNDERSTOOD = 1,
+    ALCOVE_REFUSAL_TOO_MANY = 2,
 };
 
 /// What a command failed at.

@@ -1,0 +1,86 @@
+internal import LinuxKernel
+public import SandboxModel
+
+extension Limits {
+    /// These, and of others what is not set here.
+    public func over(_ others: Limits) -> Limits {
+        var limits = others
+        limits.memoryBytes = memoryBytes ?? others.memoryBytes
+        limits.milliCPUs = milliCPUs ?? others.milliCPUs
+        limits.pids = pids ?? others.pids
+        limits.readBytesPerSecond = readBytesPerSecond ?? others.readBytesPerSecond
+        limits.writeBytesPerSecond = writeBytesPerSecond ?? others.writeBytesPerSecond
+        return limits
+    }
+}
+
+extension LastingSandbox {
+    /// Changes limits: what is set in `changes`; the rest stays. All of them change or none.
+    ///
+    /// - Returns: which limits hold from now on, those that did not change among them.
+    @discardableResult
+    public func update(
+        _ changes: Limits, policy: SandboxSpec.LimitPolicy
+    ) throws(SandboxError) -> [LimitStatus] {
+        let image = try? Files.status(of: spec.image)
+        let node = NodeCapabilities.detect(hierarchy: hierarchy, image: image)
+        var changed = spec
+        changed.limits = changes.over(spec.limits)
+        changed.limitPolicy = policy
+        let statuses = try changed.validate(on: node)
+        let files = Set(changes.kinds.map { $0.rawValue + "." })
+        let settings = changed.limits.cgroupSettings(on: node).filter { setting in
+            files.contains { setting.file.hasPrefix($0) }
+        }
+        try checkMemory(changes, node)
+        try apply(settings)
+        spec.limits = changed.limits
+        spec.limitPolicy = policy
+        limits = statuses
+        return statuses
+    }
+
+    /// The kernel would end the sandbox to get below a limit.
+    private func checkMemory(
+        _ changes: Limits, _ node: NodeCapabilities
+    ) throws(SandboxError) {
+        guard let wanted = changes.memoryBytes, node.limitKinds.contains(.memory),
+            let current = (try? cgroup.read("memory.current"))
+                .flatMap({ UInt64($0.prefix { $0 != "\n" }) }),
+            current > wanted
+        else { return }
+        throw SandboxError(
+            .limitOutOfRange,
+            "the sandbox uses \(current) bytes of memory, more than the limit of \(wanted)",
+            hint: "end what it does first: the kernel would end the whole sandbox")
+    }
+
+    private func apply(_ settings: [(file: String, value: String)]) throws(SandboxError) {
+        var done: [(file: String, value: String)] = []
+        for (file, value) in settings {
+            let before = try? cgroup.read(file)
+            do throws(SystemCallError) {
+                try cgroup.write(value, to: file)
+            } catch {
+                // A kernel without swap has no limit of it either.
+                if file == "memory.swap.max", error.errorNumber == .noEntry { continue }
+                for (file, value) in done.reversed() { try? cgroup.write(value, to: file) }
+                throw SandboxError(
+                    .unavailable,
+                    "\(PlanStep.limitCgroup(file: file, value: value)):"
+                        + " \(error.errorNumber)")
+            }
+            if let before { done.append((file, Self.settable(before, of: file, as: value))) }
+        }
+    }
+
+    /// What was read of a file, as it is written. `io.max` lists disks with a limit alone.
+    private static func settable(
+        _ text: String, of file: String, as new: String
+    ) -> String {
+        guard file == "io.max" else { return String(text.prefix { $0 != "\n" }) }
+        let disk = new.prefix { $0 != " " }
+        let line = text.split(separator: "\n").first { $0.hasPrefix(disk + " ") }
+        return line.map(String.init) ?? "\(disk) rbps=max wbps=max"
+    }
+}
