@@ -101,6 +101,21 @@ let package = Package(
             name: "AgentAPI",
             dependencies: ["LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel"],
             swiftSettings: strict),
+        .target(
+            name: "Agent",
+            dependencies: [
+                "AgentAPI", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel",
+                "Store",
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "alcoved",
+            dependencies: ["Agent", "Console", "LinuxKernel", "RPC", "SandboxModel"],
+            swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags(["-static-stdlib"]),
+                .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
+            ]),
         .executableTarget(
             name: "protoc-gen-alcove-swift", dependencies: ["LinuxKernel", "ProtocolBuffers"],
             swiftSettings: strict),

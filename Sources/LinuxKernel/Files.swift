@@ -353,3 +353,42 @@ public struct Pipe: Sendable {
         return Pipe(reader: numbers.0, writer: numbers.1)
     }
 }
+
+/// How much a file system holds.
+public struct FileSystemSpace: Hashable, Sendable {
+    public let totalBytes: UInt64
+    /// For programs without privileges.
+    public let freeBytes: UInt64
+}
+
+extension Files {
+    /// Of the file system that holds a path.
+    public static func space(below path: String) throws(SystemCallError) -> FileSystemSpace {
+        // struct statfs: type, block size, blocks, free blocks, those for everyone.
+        var buffer = InlineArray<15, UInt64>(repeating: 0)
+        try checked(
+            withAddress(of: path) { path in
+                withAddress(of: &buffer) { systemCall(__NR_statfs, path, $0) }
+            }, "statfs", path)
+        return FileSystemSpace(
+            totalBytes: buffer[2] &* buffer[1], freeBytes: buffer[4] &* buffer[1])
+    }
+
+    /// Makes a directory and those above it that are not there.
+    public static func makeDirectories(
+        _ path: String, permissions: UInt32 = 0o755
+    ) throws(SystemCallError) {
+        guard !exists(path) else { return }
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) ?? path.startIndex
+        let above = slash == path.startIndex ? "/" : String(path[..<slash])
+        try makeDirectories(above)
+        let directory = try open(above, [.path, .directory])
+        let name = String(path[path.utf8.index(after: slash)...])
+        do throws(SystemCallError) {
+            try makeDirectory(name, at: directory, permissions: permissions)
+        } catch {
+            // Somebody else made it at the same time.
+            if error.errorNumber != .exists { throw error }
+        }
+    }
+}

@@ -63,8 +63,32 @@ public enum ThisProcess {
         }
     }
 
+    /// Dies as if somebody had killed it: for tests of what comes after.
+    public static func killItself() -> Never {
+        while true {
+            _ = systemCall(
+                __NR_kill, UInt64(argument: identifier), UInt64(argument: Signal.kill.rawValue))
+        }
+    }
+
     /// Ends at once. Nothing is buffered that would be lost.
     public static func exit(_ code: Int32) -> Never {
         while true { _ = systemCall(__NR_exit_group, UInt64(argument: code)) }
+    }
+}
+
+/// The clock of the day, as people set it.
+public enum WallClock {
+    /// Since 1970-01-01 00:00 UTC.
+    public static var nanoseconds: Int64 { read(clock: 0) }
+
+    /// When the machine was started.
+    public static var bootNanoseconds: Int64 { read(clock: 0) - read(clock: 7) }
+
+    /// 0 is CLOCK_REALTIME, 7 CLOCK_BOOTTIME.
+    private static func read(clock: UInt64) -> Int64 {
+        var time = (Int64(0), Int64(0))
+        _ = withAddress(of: &time) { systemCall(__NR_clock_gettime, clock, $0) }
+        return time.0 * 1_000_000_000 + time.1
     }
 }

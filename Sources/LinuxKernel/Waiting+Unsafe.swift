@@ -5,13 +5,21 @@ public enum Readiness {
     /// What is waited for on one descriptor. A negative descriptor is left out.
     public struct Interest: Sendable {
         public let descriptor: Int32
-        public let writing: Bool
+        /// As `poll` has them.
+        fileprivate let events: UInt64
         /// Set when there is something to read, or the other end is gone.
         public fileprivate(set) var isReady = false
 
         public init(_ descriptor: Int32, writing: Bool = false) {
             self.descriptor = descriptor
-            self.writing = writing
+            events = writing ? 4 : 1
+        }
+
+        /// Of a file of the kernel's that tells of its own changes: ready when it has changed since
+        /// it was last read.
+        public init(changeOf descriptor: Int32) {
+            self.descriptor = descriptor
+            events = 0
         }
     }
 
@@ -24,7 +32,7 @@ public enum Readiness {
         // struct pollfd: a descriptor of 4 bytes, then events asked for and given of 2 each.
         var entries = interests.map { interest in
             UInt64(UInt32(bitPattern: interest.descriptor))
-                | UInt64(interest.writing ? 4 : 1) << 32
+                | interest.events << 32
         }
         var none = (Int64(0), Int64(0))
         while true {

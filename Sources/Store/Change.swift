@@ -72,4 +72,9 @@ public struct Change: Hashable, Sendable {
     public mutating func set(_ name: String, to bytes: [UInt8]?) {
         steps.append(.set(name: name, bytes: bytes))
     }
+
+    /// All that another one does, after this.
+    public mutating func append(contentsOf other: Change) {
+        steps += other.steps
+    }
 }

@@ -49,6 +49,14 @@ enum ImportTable {
         Row("protoc-gen-alcove-swift", .program, ["ProtocolBuffers", "LinuxKernel"]),
         Row("AgentAPI", .library, ["LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel"]),
         Row(
+            "Agent", .library,
+            [
+                "AgentAPI", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel",
+                "Store",
+            ]),
+        Row(
+            "alcoved", .program, ["Agent", "Console", "LinuxKernel", "RPC", "SandboxModel"]),
+        Row(
             "alcove", .program,
             ["Console", "HostReport", "SandboxModel", "Jail", "KVM", "LinuxKernel"]),
     ]

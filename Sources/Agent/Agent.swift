@@ -1,0 +1,99 @@
+internal import AgentAPI
+internal import LinuxKernel
+internal import ProtocolBuffers
+public import RPC
+internal import SandboxModel
+internal import Store
+
+/// The agent as its program sees it: opened, served, closed.
+public final class Agent {
+    /// What `alcove.v1` says for a version of the agent.
+    public static let version = AgentVersion.current
+
+    private let node: NodeAgent
+    private let networks: NetworkPool
+    private let health: HealthService
+    private let reflection: ReflectionService
+
+    /// Opens the record, takes over what an earlier agent left, and is ready to serve. The loop is
+    /// not running yet, and the calling thread is the one that will run it.
+    public init(
+        _ settings: NodeSettings, loop: EventLoop, death: DeathAt? = nil
+    ) throws(AgentError) {
+        do throws(SystemCallError) {
+            try Files.makeDirectories(settings.stateDirectory, permissions: 0o700)
+            networks = try NetworkPool(target: settings.spareNetworks)
+        } catch {
+            throw AgentError("prepare `\(settings.stateDirectory)`: \(error)")
+        }
+        let store: Store
+        do throws(StoreError) {
+            store = try Store.open(directory: settings.stateDirectory)
+        } catch {
+            throw AgentError(error)
+        }
+        let spawner: Workers
+        let workers: Workers
+        do throws(SystemCallError) {
+            spawner = try Workers(threads: 1, queue: 65536, named: "spawner")
+            workers = try Workers(threads: 3, queue: 65536, named: "worker")
+        } catch {
+            throw AgentError("start threads: \(error)")
+        }
+        var engines: [any SandboxEngine] = []
+        if settings.allowsProcessIsolation {
+            engines.append(try Self.processEngine(settings, networks, on: spawner).get())
+        }
+        node = try NodeAgent(
+            loop: loop, settings: settings, store: store, engines: engines, spawner: spawner,
+            workers: workers, death: death)
+        health = HealthService(services: Definitions.services.map(\.name))
+        do throws(ReflectionService.Malformed) {
+            reflection = try ReflectionService(files: Definitions.files.map(\.bytes))
+        } catch {
+            preconditionFailure("the generated descriptors are descriptors")
+        }
+        try node.recover()
+    }
+
+    /// All that the socket answers.
+    public var endpoints: [Endpoint] {
+        SandboxesService(node: node).endpoints + NodeService(node: node).endpoints
+            + ImagesService(node: node).endpoints + health.endpoints
+            + reflection.endpoints
+    }
+
+    /// Says that calls are no longer welcome, before the server shuts down.
+    public func endHealth() {
+        health.end()
+    }
+
+    /// Ends the threads. The sandboxes go on.
+    public func close() {
+        node.spawner.stop()
+        node.workers.stop()
+        networks.stop()
+    }
+
+    /// The engine's thread gives up for good what no sandbox may gain.
+    private static func processEngine(
+        _ settings: NodeSettings, _ networks: NetworkPool, on spawner: Workers
+    ) -> Result<ProcessEngine, AgentError> {
+        let made = Locked<Result<ProcessEngine, AgentError>?>(nil)
+        spawner.run {
+            let result: Result<ProcessEngine, AgentError>
+            do throws(SandboxError) {
+                result = .success(try ProcessEngine(settings, networks: networks))
+            } catch {
+                result = .failure(AgentError(error))
+            }
+            made.with { $0 = result }
+            made.signalAll()
+        }
+        return made.wait { $0 }
+    }
+}
+
+enum AgentVersion {
+    static let current = "0.2.0"
+}

@@ -1,0 +1,71 @@
+/// The events that the agent keeps, the newest of them in memory, and who waits for the next one.
+///
+/// A watcher has a place of its own in the numbers and takes what it has room for, so a slow one
+/// costs nothing.
+final class EventHistory {
+    struct Kept {
+        let number: UInt64
+        /// Empty for events of the node.
+        let sandboxID: String
+        /// An encoded `alcove.v1.Event`.
+        let bytes: [UInt8]
+    }
+
+    /// How many of the newest are in memory.
+    static let recentLimit = 1024
+
+    private let older: (_ from: UInt64, _ limit: Int) -> [Kept]
+    /// Numbers follow each other without a gap.
+    private var recent: [Kept] = []
+    private var watchers: [UInt64: () -> Void] = [:]
+    private var lastWatcher: UInt64 = 0
+    /// The number of the newest event, 0 before the first.
+    private(set) var last: UInt64
+    /// The number of the oldest event that is kept; one more than the last when none is.
+    private(set) var oldest: UInt64
+
+    /// - Parameter older: reads events that are no longer in memory, in order, from a number on.
+    init(oldest: UInt64, last: UInt64, older: @escaping (UInt64, Int) -> [Kept]) {
+        self.oldest = oldest
+        self.last = last
+        self.older = older
+    }
+
+    /// Takes events that have been written down.
+    func publish(_ events: [Kept]) {
+        guard let newest = events.last else { return }
+        recent += events
+        last = newest.number
+        // Not for each event: taking from an array's front moves the rest.
+        if recent.count > 2 * Self.recentLimit {
+            recent.removeFirst(recent.count - Self.recentLimit)
+        }
+        for wake in watchers.values { wake() }
+    }
+
+    /// Events before this one are no longer kept.
+    func trimmed(to number: UInt64) {
+        oldest = max(oldest, number)
+    }
+
+    /// Events from a number on, at most so many; nil when that number is no longer kept.
+    func events(from number: UInt64, limit: Int) -> ArraySlice<Kept>? {
+        guard number >= oldest else { return nil }
+        guard number <= last else { return [] }
+        if let first = recent.first?.number, number >= first {
+            return recent[Int(number - first)...].prefix(limit)
+        }
+        return older(number, limit)[...]
+    }
+
+    /// Calls an action after each publication, until ``removeWatcher(_:)``.
+    func addWatcher(_ wake: @escaping () -> Void) -> UInt64 {
+        lastWatcher += 1
+        watchers[lastWatcher] = wake
+        return lastWatcher
+    }
+
+    func removeWatcher(_ token: UInt64) {
+        watchers[token] = nil
+    }
+}

@@ -1,0 +1,175 @@
+internal import AgentAPI
+internal import LinuxKernel
+internal import ProtocolBuffers
+internal import RPC
+internal import Store
+
+/// The record of the node: what is written down before it is done, and what happened.
+///
+/// Two ways lead in. ``commit(_:)`` is for what somebody asked for: it is written down, or it is
+/// refused and nothing has changed. ``record(_:)`` is for what has happened already: it waits in
+/// memory while it cannot be written, and goes first with whatever is written next.
+final class Journal {
+    /// A change of the record, with the events that tell of it.
+    struct Draft {
+        fileprivate var change = Change()
+        fileprivate var events: [Event] = []
+
+        fileprivate var isEmpty: Bool { change.isEmpty && events.isEmpty }
+
+        /// - Parameter removes: it is to be removed once it has ended.
+        mutating func put(_ managed: ManagedSandbox, removes: Bool = false) {
+            change.put(
+                .sandbox,
+                StoredRecord(
+                    id: managed.id, number: managed.number, bytes: managed.sandbox.encoded()))
+            if removes {
+                change.put(
+                    .removal, StoredRecord(id: managed.id, number: managed.number, bytes: []))
+            }
+        }
+
+        mutating func remove(_ managed: ManagedSandbox) {
+            change.remove(.sandbox, id: managed.id)
+            change.remove(.removal, id: managed.id)
+        }
+
+        mutating func put(_ image: Image) {
+            change.put(.image, StoredRecord(id: image.name, number: 0, bytes: image.encoded()))
+        }
+
+        mutating func removeImage(_ name: String) {
+            change.remove(.image, id: name)
+        }
+
+        mutating func set(_ key: String, to bytes: [UInt8]?) {
+            change.set(key, to: bytes)
+        }
+
+        /// - Parameter sandboxID: none for an event of the node.
+        mutating func add(_ kind: Event.Kind, of sandboxID: String = "") {
+            events.append(
+                Event(atNanoseconds: WallClock.nanoseconds, sandboxID: sandboxID, kind: kind))
+        }
+    }
+
+    /// Events are forgotten in steps of this part of those that are kept.
+    private static let trimStep: UInt64 = 1024
+
+    let store: Store
+    let history: EventHistory
+    /// Why the record could not be written, since when; nil while it can.
+    private(set) var failure: (error: StoreError, since: Int64)?
+    /// Told when ``failure`` comes and goes.
+    var onFailureChange: () -> Void = {}
+    private let loop: EventLoop
+    private let eventsKept: UInt64
+    /// Happened, and not yet written.
+    private var pending: [Draft] = []
+    private var retry: ScheduledAction?
+
+    init(_ store: Store, eventsKept: UInt64, loop: EventLoop) throws(StoreError) {
+        self.store = store
+        self.loop = loop
+        self.eventsKept = eventsKept
+        let kept = try store.eventNumbers()
+        history = EventHistory(
+            oldest: UInt64(kept?.lowerBound ?? 1), last: UInt64(kept?.upperBound ?? 0)
+        ) { from, limit in
+            let events = try? store.events(from: Int64(clamping: from), limit: limit)
+            return (events ?? []).map {
+                EventHistory.Kept(
+                    number: UInt64($0.number), sandboxID: $0.subject, bytes: $0.bytes)
+            }
+        }
+    }
+
+    /// Writes down what is about to be done, after what happened before.
+    func commit(_ fill: (inout Draft) -> Void) throws(CallFailure) {
+        var draft = Draft()
+        fill(&draft)
+        do throws(StoreError) {
+            try write(pending + [draft])
+            pending = []
+        } catch {
+            noteFailure(error)
+            throw CallFailure(
+                .unavailable, reason: "record_not_writable",
+                "the agent cannot write its record: \(error.message)", hint: error.hint ?? "")
+        }
+    }
+
+    /// Writes down what has happened, now or as soon as that can be.
+    func record(_ fill: (inout Draft) -> Void) {
+        var draft = Draft()
+        fill(&draft)
+        pending.append(draft)
+        writePending()
+    }
+
+    func value(_ key: String) -> [UInt8]? {
+        (try? store.value(key)) ?? nil
+    }
+
+    private func writePending() {
+        guard !pending.isEmpty else { return }
+        do throws(StoreError) {
+            try write(pending)
+            pending = []
+        } catch {
+            noteFailure(error)
+        }
+    }
+
+    private func write(_ drafts: [Draft]) throws(StoreError) {
+        var change = Change()
+        var kept: [EventHistory.Kept] = []
+        for draft in drafts {
+            change.append(contentsOf: draft.change)
+            for event in draft.events {
+                var event = event
+                event.number = history.last + UInt64(kept.count) + 1
+                let bytes = event.encoded()
+                kept.append(
+                    EventHistory.Kept(
+                        number: event.number, sandboxID: event.sandboxID, bytes: bytes))
+                change.append(
+                    StoredEvent(
+                        number: Int64(event.number), subject: event.sandboxID, bytes: bytes))
+            }
+        }
+        try store.commit(change)
+        if failure != nil {
+            failure = nil
+            onFailureChange()
+        }
+        history.publish(kept)
+        trim()
+    }
+
+    private func trim() {
+        let held = history.last + 1 - history.oldest
+        guard held >= eventsKept + Self.trimStep else { return }
+        let first = history.last + 1 - eventsKept
+        // What cannot be forgotten now is forgotten later.
+        guard (try? store.trimEvents(below: Int64(first))) != nil else { return }
+        history.trimmed(to: first)
+    }
+
+    private func noteFailure(_ error: StoreError) {
+        if failure == nil {
+            failure = (error, WallClock.nanoseconds)
+            onFailureChange()
+        }
+        guard retry == nil else { return }
+        retry = loop.schedule(after: .seconds(1)) { [self] in
+            retry = nil
+            writePending()
+        }
+    }
+}
+
+extension RecordKind {
+    /// Sandboxes that are to be removed once they have ended.
+    static let removal = RecordKind(rawValue: 3)
+}

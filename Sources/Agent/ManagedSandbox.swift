@@ -1,0 +1,100 @@
+internal import AgentAPI
+internal import LinuxKernel
+internal import RPC
+internal import SandboxModel
+
+/// One sandbox as the node keeps it. Lives on the loop's thread.
+final class ManagedSandbox: @unchecked Sendable {
+    let number: Int64
+    /// What it was asked to be, for one who asks again.
+    let requested: AgentAPI.SandboxSpec
+    /// What callers see, and what is written down.
+    var sandbox: AgentAPI.Sandbox
+    /// Its specification, checked.
+    var spec: SandboxModel.SandboxSpec
+    let engine: any SandboxEngine
+    var lifecycle: SandboxLifecycle
+
+    /// Written down. Nobody sees it before.
+    var isCreated = false
+    /// Laid out and waiting for its start.
+    var prepared: (any PreparedStart)?
+    /// Being started on the spawner's thread: nobody can act on it.
+    var isSpawning = false
+    /// It was to be killed meanwhile.
+    var diesWhenAttached = false
+    /// What the recovery found of it, to be adopted.
+    var found: (any EngineSandbox)?
+    /// An earlier agent may have left something of it on the node.
+    var mayHaveRemains = false
+    var running: (any EngineSandbox)?
+    /// Its end is being cleared away.
+    var isFinishing = false
+    var isChangingPause = false
+    /// How it is asked to stop, and how long it then has.
+    var stopSignal = Signal.terminate
+    var stopGrace: Duration
+    /// When its start was asked for, by the monotonic clock.
+    var startRequestedAt: UInt64 = 0
+    /// Stages of the start, while it runs.
+    var timeline: [SandboxOutcome.Moment] = []
+
+    var reportWatch: Watch?
+    var endWatch: Watch?
+    var graceTimer: ScheduledAction?
+    var timeoutTimer: ScheduledAction?
+
+    var onCreated = Waiters<Result<Void, CallFailure>>()
+    var onStarted = Waiters<Result<Void, CallFailure>>()
+    var onPauseChanged = Waiters<Result<Void, CallFailure>>()
+    var onEnded = Waiters<Void>()
+    var onRemoved = Waiters<Void>()
+
+    var id: String { sandbox.id }
+    var state: SandboxLifecycle.State { lifecycle.state }
+
+    init(
+        number: Int64, sandbox: AgentAPI.Sandbox, spec: SandboxModel.SandboxSpec,
+        engine: any SandboxEngine, lifecycle: SandboxLifecycle
+    ) {
+        self.number = number
+        self.sandbox = sandbox
+        requested = sandbox.spec ?? AgentAPI.SandboxSpec()
+        self.spec = spec
+        self.engine = engine
+        self.lifecycle = lifecycle
+        stopGrace = .zero
+        stopGrace = usualStopGrace
+    }
+
+    /// As it was asked for, or what there is without asking.
+    var usualStopGrace: Duration {
+        sandbox.spec?.stopGraceNanoseconds.map { .nanoseconds(Int64(clamping: $0)) }
+            ?? AgentAPI.SandboxSpec.defaultStopGrace
+    }
+}
+
+/// Those who wait for something that happens once.
+struct Waiters<Value> {
+    private var actions: [(token: UInt64, action: (Value) -> Void)] = []
+    private var last: UInt64 = 0
+
+    @discardableResult
+    mutating func add(_ action: @escaping (Value) -> Void) -> UInt64 {
+        last += 1
+        actions.append((last, action))
+        return last
+    }
+
+    /// For one who no longer waits.
+    mutating func remove(_ token: UInt64) {
+        actions.removeAll { $0.token == token }
+    }
+
+    /// Tells all who wait; they wait no more.
+    mutating func take() -> [(Value) -> Void] {
+        let taken = actions.map(\.action)
+        actions = []
+        return taken
+    }
+}

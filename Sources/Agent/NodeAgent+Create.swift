@@ -1,0 +1,143 @@
+internal import AgentAPI
+internal import LinuxKernel
+internal import RPC
+internal import SandboxModel
+
+/// What came of a Create.
+struct Creation {
+    let sandbox: AgentAPI.Sandbox
+    let existed: Bool
+}
+
+extension NodeAgent {
+    /// Reserves, prepares and writes down a sandbox. Tells whether it was there already.
+    func create(
+        _ id: String, _ wanted: AgentAPI.SandboxSpec,
+        then done: @escaping (Result<Creation, CallFailure>) -> Void
+    ) {
+        do throws(CallFailure) {
+            try Self.checkID(id)
+            if let existing = registry[id] {
+                try repeatCreation(of: existing, wanted, then: done)
+            } else {
+                let managed = try admit(id, wanted)
+                managed.onCreated.add { result in
+                    done(result.map { Creation(sandbox: managed.sandbox, existed: false) })
+                }
+                prepare(managed)
+            }
+        } catch {
+            done(.failure(error))
+        }
+    }
+
+    /// The same id again: it is the same sandbox when the specification is the same.
+    private func repeatCreation(
+        of existing: ManagedSandbox, _ wanted: AgentAPI.SandboxSpec,
+        then done: @escaping (Result<Creation, CallFailure>) -> Void
+    ) throws(CallFailure) {
+        guard existing.requested == wanted else {
+            throw CallFailure(
+                .alreadyExists, reason: "already_exists",
+                "sandbox `\(existing.id)` exists with another specification",
+                hint: "choose another id, or delete that sandbox first")
+        }
+        guard !existing.isCreated else {
+            return done(.success(Creation(sandbox: existing.sandbox, existed: true)))
+        }
+        existing.onCreated.add { result in
+            done(result.map { Creation(sandbox: existing.sandbox, existed: true) })
+        }
+    }
+
+    /// Checks what can be checked here, and reserves. Nothing has been made when it throws.
+    private func admit(
+        _ id: String, _ wanted: AgentAPI.SandboxSpec
+    ) throws(CallFailure) -> ManagedSandbox {
+        guard drain == nil else {
+            throw CallFailure(
+                .unavailable, reason: "draining", "the node is draining and takes no new sandboxes",
+                hint: "use another node, or end the drain by `alcove drain --end`")
+        }
+        let spec = try resolved(wanted)
+        let engine = try engine(for: wanted.isolation)
+        let request = request(of: spec.limits, on: engine)
+        if case .refused(let shortages) = admission.reserve(request, for: id) {
+            throw .noRoom(shortages)
+        }
+        capacityChanged()
+        let sandbox = AgentAPI.Sandbox(
+            id: id, spec: wanted, state: .created, isolation: AgentAPI.IsolationKind(engine.kind),
+            createdAtNanoseconds: WallClock.nanoseconds)
+        let managed = ManagedSandbox(
+            number: nextNumber(), sandbox: sandbox, spec: spec, engine: engine,
+            lifecycle: SandboxLifecycle())
+        registry.insert(managed)
+        steps.reached(.createReserved)
+        return managed
+    }
+
+    private func prepare(_ managed: ManagedSandbox) {
+        let order = order(for: managed)
+        let engine = managed.engine
+        offload(to: spawner) {
+            () throws(SandboxError) in
+            try engine.prepare(order)
+        } then: { [self] result in
+            steps.reached(.createPrepared)
+            switch result {
+            case .success(let prepared):
+                managed.prepared = prepared
+                managed.sandbox.limits = prepared.limits.map { AgentAPI.LimitStatus($0) }
+                settleCreation(managed, writeDown(creationOf: managed))
+            case .failure(let error):
+                settleCreation(managed, .failure(CallFailure(error)))
+            }
+        }
+    }
+
+    private func writeDown(creationOf managed: ManagedSandbox) -> Result<Void, CallFailure> {
+        do throws(CallFailure) {
+            try journal.commit { change in
+                change.put(managed)
+                change.add(
+                    .created(
+                        .init(spec: managed.sandbox.spec, isolation: managed.sandbox.isolation)),
+                    of: managed.id)
+            }
+            steps.reached(.createWritten)
+            return .success(())
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func settleCreation(_ managed: ManagedSandbox, _ result: Result<Void, CallFailure>) {
+        switch result {
+        case .success:
+            managed.isCreated = true
+        case .failure:
+            registry.remove(managed)
+            release(managed)
+        }
+        for tell in managed.onCreated.take() { tell(result) }
+    }
+
+    /// `a-z 0-9 - _ .`, 1 to 64 of them, the first a letter or a digit.
+    static func checkID(_ id: String) throws(CallFailure) {
+        let bytes = Array(id.utf8)
+        let isPlain = { (byte: UInt8) in
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+        }
+        let isValid =
+            (1...64).contains(bytes.count) && isPlain(bytes[0])
+            && bytes.allSatisfy { isPlain($0) || "-_.".utf8.contains($0) }
+        guard isValid else {
+            throw CallFailure(
+                .invalidArgument, reason: "invalid_request",
+                "`id` is `\(id.prefix(80))`, which is no id of a sandbox",
+                hint: "1 to 64 of `a-z 0-9 - _ .`, the first a letter or a digit")
+        }
+    }
+}

@@ -1,0 +1,88 @@
+internal import AgentAPI
+internal import LinuxKernel
+internal import ProtocolBuffers
+internal import RPC
+internal import SandboxModel
+
+/// The node takes no new sandboxes, and goes on so after a restart.
+struct DrainState {
+    var since: Int64
+    /// When those that still run are stopped, by the clock of the day; 0 for never.
+    var deadline: Int64
+    var isDone = false
+}
+
+extension NodeAgent {
+    private static let drainKey = "drain"
+
+    func beginDrain(within span: Duration?) throws(CallFailure) {
+        let now = WallClock.nanoseconds
+        let deadline = span.map { now.addingReportingOverflow($0.wholeNanoseconds) }
+        let end = deadline.map { $0.overflow ? .max : $0.partialValue } ?? 0
+        let state = DrainState(since: drain?.since ?? now, deadline: end)
+        try journal.commit { change in
+            change.set(Self.drainKey, to: Self.encoded(state))
+            change.add(.drainStarted(.init(deadlineAtNanoseconds: end)))
+        }
+        drain = state
+        armDrain()
+        drainAdvanced()
+        capacityChanged()
+    }
+
+    func endDrain() throws(CallFailure) {
+        guard drain != nil else { return }
+        try journal.commit { change in
+            change.set(Self.drainKey, to: nil)
+            change.add(.drainEnded(.init()))
+        }
+        drain = nil
+        if let drainTimer { loop.cancel(drainTimer) }
+        drainTimer = nil
+        capacityChanged()
+    }
+
+    /// How many sandboxes are not stopped.
+    var remaining: Int { registry.all.count { $0.isCreated && !$0.state.hasEnded } }
+
+    /// One more has ended, perhaps the last.
+    func drainAdvanced() {
+        guard drain != nil, drain?.isDone == false, remaining == 0 else { return }
+        drain?.isDone = true
+        capacityChanged()
+    }
+
+    func restoreDrain() {
+        guard let bytes = journal.value(Self.drainKey), let state = Self.decoded(bytes) else {
+            return
+        }
+        drain = state
+        armDrain()
+        drainAdvanced()
+    }
+
+    private func armDrain() {
+        if let drainTimer { loop.cancel(drainTimer) }
+        drainTimer = nil
+        guard let deadline = drain?.deadline, deadline != 0 else { return }
+        let left = max(0, deadline - WallClock.nanoseconds)
+        drainTimer = loop.schedule(after: .nanoseconds(left)) { [self] in
+            drainTimer = nil
+            for managed in registry.all where managed.isCreated && !managed.state.hasEnded {
+                stop(managed, grace: nil, signal: nil) { _ in }
+            }
+        }
+    }
+
+    /// Both times, as the response to a drain has them.
+    private static func encoded(_ state: DrainState) -> [UInt8] {
+        Condition(kind: .draining, sinceAtNanoseconds: state.since, message: "\(state.deadline)")
+            .encoded()
+    }
+
+    private static func decoded(_ bytes: [UInt8]) -> DrainState? {
+        guard let record = try? Condition(decoding: bytes) else { return nil }
+        return DrainState(
+            since: record.sinceAtNanoseconds, deadline: Int64(record.message) ?? 0)
+    }
+}

@@ -1,0 +1,56 @@
+internal import AgentAPI
+internal import LinuxKernel
+internal import RPC
+internal import SandboxModel
+
+extension NodeAgent {
+    /// Asks a sandbox to stop, ends it when its grace is over; done when nothing of it runs.
+    ///
+    /// - Parameters:
+    ///   - grace: nil for that of the specification.
+    ///   - signal: nil for SIGTERM.
+    func stop(
+        _ managed: ManagedSandbox, grace: Duration?, signal: Signal?,
+        then done: @escaping (Result<Void, CallFailure>) -> Void
+    ) {
+        do throws(CallFailure) {
+            if managed.graceTimer == nil {
+                managed.stopGrace = grace ?? managed.usualStopGrace
+                managed.stopSignal = signal ?? .terminate
+            }
+            if managed.state == .created {
+                managed.sandbox.outcome = AgentAPI.Outcome(
+                    .failed("it was stopped before it was started"))
+            }
+            let token = managed.onEnded.add { done(.success(())) }
+            do throws(CallFailure) {
+                try request(.stopRequested(atOnce: grace == .zero), of: managed)
+            } catch {
+                managed.onEnded.remove(token)
+                throw error
+            }
+            steps.reached(.stopWritten)
+            if managed.state.hasEnded {
+                // As it was asked for, perhaps long before.
+                for tell in managed.onEnded.take() { tell(()) }
+            }
+        } catch {
+            done(.failure(error))
+        }
+    }
+
+    /// Removes a sandbox that has ended or was never started, or by force one that runs; done when
+    /// nothing of it is left.
+    func delete(
+        _ managed: ManagedSandbox, force: Bool,
+        then done: @escaping (Result<Void, CallFailure>) -> Void
+    ) {
+        let token = managed.onRemoved.add { done(.success(())) }
+        do throws(CallFailure) {
+            try request(.deleteRequested(force: force), of: managed)
+        } catch {
+            managed.onRemoved.remove(token)
+            done(.failure(error))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+internal import AgentAPI
+internal import Jail
+internal import LinuxKernel
+internal import RPC
+internal import SandboxModel
+internal import Store
+
+/// The agent of a node: the policy of all that its socket offers.
+///
+/// Everything here lives on the loop's thread, which also serves the socket, so there is nothing to
+/// lock, and a call that changes nothing is answered where it was read. What takes time goes to the
+/// spawner (all that makes processes) or to the workers, and comes back by the loop.
+///
+/// A change is written down before it is made: see ``Journal``. What happened by itself, as the end
+/// of a sandbox, is taken in first and written down as soon as that can be.
+final class NodeAgent: @unchecked Sendable {
+    let loop: EventLoop
+    let settings: NodeSettings
+    let journal: Journal
+    let engines: [SandboxModel.IsolationKind: any SandboxEngine]
+    /// The one thread that starts sandboxes.
+    let spawner: Workers
+    let workers: Workers
+    let steps: StepCounter
+    let logHub: LogHub
+    let identity: NodeIdentity
+
+    var registry = SandboxRegistry()
+    var images = ImageRegistry()
+    /// What the node has.
+    let total: SandboxModel.Resources
+    var admission: Admission
+    var gate: StartGate<String>
+    var gateTimer: ScheduledAction?
+    var drain: DrainState?
+    var drainTimer: ScheduledAction?
+    var capacityVersion: UInt64 = 1
+    var capacityWatchers: [UInt64: () -> Void] = [:]
+    let startedAt = WallClock.nanoseconds
+    var lastCapacityWatcher: UInt64 = 0
+    /// Limits of which kinds this node can enforce.
+    let limitKinds: Set<SandboxModel.Limits.Kind>
+    private var lastNumber: Int64
+
+    private static let numberKey = "number-base"
+
+    /// - Parameter engines: at least one.
+    init(
+        loop: EventLoop, settings: NodeSettings, store: Store, engines: [any SandboxEngine],
+        spawner: Workers, workers: Workers, death: DeathAt?
+    ) throws(AgentError) {
+        self.loop = loop
+        self.settings = settings
+        self.engines = Dictionary(uniqueKeysWithValues: engines.map { ($0.kind, $0) })
+        self.spawner = spawner
+        self.workers = workers
+        limitKinds = NodeCapabilities.detect().limitKinds
+        steps = StepCounter(death: death)
+        logHub = LogHub(loop: loop)
+        total = Self.total(settings)
+        admission = Admission(
+            total: total, keptBack: settings.keptBack, overCommit: settings.overCommit)
+        gate = StartGate(limit: settings.startsInFlight, queueLimit: settings.startsQueued)
+        do throws(StoreError) {
+            journal = try Journal(store, eventsKept: settings.eventsKept, loop: loop)
+            identity = try NodeIdentity(settings, store)
+            // Numbers of this life of the agent begin behind all that an earlier one can have
+            // given, written down or not.
+            let base = Self.number(in: try store.value(Self.numberKey))
+            lastNumber = base + 1 << 32
+            var change = Change()
+            change.set(Self.numberKey, to: Array("\(lastNumber)".utf8))
+            try store.commit(change)
+        } catch {
+            throw AgentError(error)
+        }
+        journal.onFailureChange = { [unowned self] in capacityChanged() }
+    }
+
+    /// A number that no other sandbox of this node has or had.
+    func nextNumber() -> Int64 {
+        lastNumber += 1
+        return lastNumber
+    }
+
+    private static func number(in bytes: [UInt8]?) -> Int64 {
+        bytes.flatMap { Int64(String(decoding: $0, as: UTF8.self)) } ?? 0
+    }
+
+    private static func total(_ settings: NodeSettings) -> SandboxModel.Resources {
+        let load = NodeLoad.measure(below: settings.stateDirectory)
+        return SandboxModel.Resources(
+            milliCPUs: UInt64(Machine.cpuCount) * 1000, memoryBytes: load.memoryTotal,
+            pids: load.pidsLimit, diskBytes: load.diskTotal, addresses: settings.addressesLimit,
+            sandboxes: settings.sandboxesLimit)
+    }
+
+    // MARK: - Hops
+
+    /// Does something that takes time on another thread, and goes on with its result on the
+    /// loop's.
+    func offload<Value: Sendable>(
+        to threads: Workers,
+        _ work: @escaping @Sendable () throws(SandboxError) -> Value,
+        then next: @escaping (Result<Value, SandboxError>) -> Void
+    ) {
+        let loop = loop
+        // Made and called on the loop's thread; the others only carry it.
+        let next = UncheckedBox(next)
+        let accepted = threads.run {
+            let result: Result<Value, SandboxError>
+            do throws(SandboxError) {
+                result = .success(try work())
+            } catch {
+                result = .failure(error)
+            }
+            loop.enqueue { next.value(result) }
+        }
+        guard !accepted else { return }
+        loop.enqueue {
+            next.value(
+                .failure(
+                    SandboxError(
+                        .unavailable, "too much waits to be done on this node",
+                        hint: "try again in a moment")))
+        }
+    }
+
+    // MARK: - Specifications
+
+    func order(for managed: ManagedSandbox) -> EngineOrder {
+        EngineOrder(
+            number: managed.number, spec: managed.spec,
+            limits: managed.sandbox.limits.compactMap(\.model), logBytes: settings.logBytes)
+    }
+
+    /// The specification as the model has it, with the image's directory and its user's number.
+    func resolved(_ wanted: AgentAPI.SandboxSpec) throws(CallFailure) -> SandboxModel.SandboxSpec {
+        let directory = try images.directory(of: wanted.image)
+        var spec = try wanted.model { name in
+            (try? ImageTree.open(directory))?.user(named: name)
+        }
+        spec.image = directory
+        return spec
+    }
+
+    /// The engine of a kind; AUTO takes the strongest that is offered.
+    func engine(
+        for wanted: AgentAPI.IsolationKind
+    ) throws(CallFailure) -> any SandboxEngine {
+        switch wanted {
+        case .auto:
+            if let engine = engines[.microvm] ?? engines[.process] { return engine }
+        case .process: if let engine = engines[.process] { return engine }
+        case .microvm: if let engine = engines[.microvm] { return engine }
+        case .unrecognized: break
+        }
+        throw CallFailure(
+            .failedPrecondition, reason: "isolation_not_offered",
+            "this node offers no sandboxes of the kind asked for",
+            hint: "`alcove info` shows the kinds, and why one is not offered")
+    }
+}

@@ -1,0 +1,31 @@
+public import SandboxModel
+
+/// What the operator decided about the node.
+public struct NodeSettings: Sendable {
+    /// Empty: the host's name.
+    public var nodeName = ""
+    public var stateDirectory = "/var/lib/alcove"
+    public var runDirectory = "/run/alcove"
+    /// The cgroup below which all sandboxes stand.
+    public var cgroupParent = "alcoved"
+    public var initProgram = "/usr/lib/alcove/alcove-init"
+    /// What of the node's resources sandboxes may not reserve.
+    public var keptBack = Resources()
+    /// How many times over a resource may be reserved, in thousandths.
+    public var overCommit = OverCommit.none
+    public var sandboxesLimit: UInt64 = 1000
+    public var addressesLimit: UInt64 = 1000
+    /// What a sandbox without a limit reserves.
+    public var defaultRequest = Resources()
+    public var startsInFlight = 16
+    public var startsQueued = 1024
+    public var startQueueTimeout = Duration.seconds(10)
+    /// Bound of the logs of one sandbox.
+    public var logBytes: UInt64 = 4 << 20
+    public var eventsKept: UInt64 = 100_000
+    public var allowsProcessIsolation = true
+    /// Network namespaces that are made ahead.
+    public var spareNetworks = 4
+
+    public init() {}
+}

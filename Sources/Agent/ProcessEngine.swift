@@ -1,0 +1,246 @@
+internal import Jail
+internal import LinuxKernel
+internal import RPC
+internal import SandboxModel
+
+/// Process sandboxes: the jail alone, held by alcove-init while no agent runs.
+///
+/// A sandbox's number names its cgroup and its folder, so what belongs to it is found without a
+/// record of what was made.
+final class ProcessEngine: SandboxEngine, @unchecked Sendable {
+    let kind = IsolationKind.process
+    let overhead = Overhead.process
+    /// Used on the spawner's thread, and before that one does anything.
+    private let host: SandboxHost
+    private let folders: String
+    private let networks: NetworkPool
+
+    private static let prefix = "s"
+
+    /// Called on the spawner's thread, which does nothing else from then on.
+    init(_ settings: NodeSettings, networks: NetworkPool) throws(SandboxError) {
+        let hierarchy = CgroupHierarchy.detect()
+        guard hierarchy.root != nil else {
+            throw SandboxError(
+                .unavailable, "this node has no cgroup version 2 tree",
+                hint: "mount one at /sys/fs/cgroup, or beside version 1 at /sys/fs/cgroup/unified")
+        }
+        host = try SandboxHost(
+            initProgram: settings.initProgram,
+            limits: Set(
+                Limits.Kind.allCases.filter { hierarchy.controllers.contains($0.rawValue) }),
+            hierarchy: hierarchy, isDedicated: true, cgroupParent: settings.cgroupParent)
+        folders = settings.stateDirectory + "/sandboxes"
+        self.networks = networks
+        do throws(SystemCallError) {
+            try Files.makeDirectories(folders, permissions: 0o700)
+        } catch {
+            throw SandboxError(.setUpFailed, "make `\(folders)`: \(error.errorNumber)")
+        }
+    }
+
+    private static func name(of number: Int64) -> String { "\(prefix)\(number)" }
+
+    private static func number(of name: String) -> Int64? {
+        name.hasPrefix(prefix) ? Int64(name.dropFirst(prefix.count)) : nil
+    }
+
+    func folder(of number: Int64) -> SandboxFolder {
+        SandboxFolder(folders + "/" + Self.name(of: number))
+    }
+
+    func prepare(_ order: EngineOrder) throws(SandboxError) -> any PreparedStart {
+        let image = try ImageTree.open(order.spec.image)
+        let prepared = try PreparedSandbox(
+            order.spec, image: image, on: host,
+            network: order.spec.canJoinNetwork ? .pooled : .new, diesWithStarter: false,
+            lasting: Lasting(logBytes: order.logBytes))
+        return ProcessStart(
+            prepared, folder: folder(of: order.number), cgroup: Self.name(of: order.number),
+            networks: networks)
+    }
+
+    func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery {
+        let found = try LastingSandbox.adopt(
+            order.spec, limits: order.limits, folder: folder(of: order.number),
+            cgroup: Self.name(of: order.number), on: host)
+        switch found {
+        case .running(let sandbox): return .running(ProcessSandbox(sandbox))
+        case .ended(let outcome): return .ended(outcome)
+        case .neverStarted: return .neverStarted
+        }
+    }
+
+    func clear(_ number: Int64) throws(SandboxError) {
+        try host.removeCgroup(named: Self.name(of: number))
+    }
+
+    func removeOrphans(keeping numbers: Set<Int64>) throws(SandboxError) -> [Orphan] {
+        var removed: [Orphan] = []
+        for name in try host.lastingCgroups() {
+            guard let number = Self.number(of: name), !numbers.contains(number) else { continue }
+            try host.removeCgroup(named: name)
+            removed.append(Orphan(kind: "cgroup", name: name))
+        }
+        for name in (try? DirectoryListing.names(in: folders)) ?? [] {
+            guard let number = Self.number(of: name), !numbers.contains(number) else { continue }
+            try folder(of: number).remove()
+            removed.append(Orphan(kind: "file", name: folder(of: number).path))
+        }
+        return removed
+    }
+}
+
+/// A process sandbox that could start at once.
+private final class ProcessStart: PreparedStart, @unchecked Sendable {
+    private let prepared: PreparedSandbox
+    private let folder: SandboxFolder
+    private let cgroup: String
+    private let networks: NetworkPool
+
+    init(
+        _ prepared: PreparedSandbox, folder: SandboxFolder, cgroup: String, networks: NetworkPool
+    ) {
+        self.prepared = prepared
+        self.folder = folder
+        self.cgroup = cgroup
+        self.networks = networks
+    }
+
+    var limits: [LimitStatus] { prepared.limits }
+
+    func start() throws(SandboxError) -> any EngineSandbox {
+        try folder.make()
+        guard prepared.spec.canJoinNetwork else {
+            return ProcessSandbox(try prepared.startLasting(in: folder, cgroup: cgroup))
+        }
+        let network = try networks.take()
+        // The sandbox has joined it when this gives back, or soon will: the child holds it too.
+        return ProcessSandbox(
+            try prepared.startLasting(in: folder, cgroup: cgroup, network: network.descriptor),
+            holding: network)
+    }
+}
+
+/// Carries a running process sandbox from thread to thread, of which one at a time uses it.
+private final class ProcessSandbox: EngineSandbox, @unchecked Sendable {
+    private let sandbox: LastingSandbox
+    /// Open until the child has joined it.
+    private var network: NetworkNamespace?
+
+    init(_ sandbox: LastingSandbox, holding network: NetworkNamespace? = nil) {
+        self.sandbox = sandbox
+        self.network = network
+    }
+
+    var pid: Int32 { sandbox.pid }
+    var progress: LastingSandbox.Progress { sandbox.progress }
+    var timeline: [SandboxOutcome.Moment] { sandbox.timeline }
+    var reportDescriptor: Int32? { sandbox.reportDescriptor }
+    var processDescriptor: Int32 { sandbox.processDescriptor }
+    func collect() {
+        sandbox.collect()
+        if sandbox.progress != .settingUp { network = nil }
+    }
+    func markTimedOut() { sandbox.markTimedOut() }
+    func send(_ signal: Signal) throws(SandboxError) { try sandbox.send(signal) }
+    func kill() throws(SandboxError) { try sandbox.kill() }
+    func setFrozen(_ frozen: Bool) throws(SandboxError) {
+        let events = try sandbox.openEvents()
+        try sandbox.setFrozen(frozen)
+        do throws(SystemCallError) {
+            let timer = try Timer()
+            try timer.start(Self.longestFreeze)
+            // A reading counts the change as seen, so none is missed between it and the waiting.
+            let wanted = "frozen \(frozen ? 1 : 0)\n"
+            while !(try Self.tells(events, wanted)) {
+                var interests = [
+                    Readiness.Interest(changeOf: events.rawValue),
+                    Readiness.Interest(processDescriptor),
+                    Readiness.Interest(timer.descriptor.rawValue),
+                ]
+                try Readiness.wait(for: &interests)
+                if interests[1].isReady { return }
+                if interests[2].isReady { break }
+            }
+            if try Self.tells(events, wanted) { return }
+        } catch {
+            throw SandboxError(.setUpFailed, "wait for the freezer: \(error)")
+        }
+        try sandbox.setFrozen(false)
+        throw SandboxError(
+            .unavailable, "a process inside cannot be frozen now",
+            hint: "it waits in the kernel for a device; try again")
+    }
+
+    /// A process in a call that nothing interrupts can hold the freezer up.
+    private static let longestFreeze = Duration.seconds(5)
+
+    private static func tells(
+        _ events: borrowing Descriptor, _ line: String
+    ) throws(SystemCallError) -> Bool {
+        let text = try events.read(atMost: 256, at: 0, subject: "cgroup.events")
+        return String(decoding: text, as: UTF8.self).contains(line)
+    }
+
+    var isFrozen: Bool { sandbox.isFrozen }
+    func update(
+        _ limits: Limits, policy: SandboxSpec.LimitPolicy
+    ) throws(SandboxError) -> [LimitStatus] {
+        try sandbox.update(limits, policy: policy)
+    }
+    func statistics() -> SandboxStatistics { sandbox.statistics() }
+    func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession {
+        try sandbox.execute(request)
+    }
+    func finish() throws(SandboxError) -> SandboxOutcome? {
+        try sandbox.finish()
+    }
+}
+
+/// Network namespaces that are made ahead, by a thread of their own.
+final class NetworkPool: Sendable {
+    private let spare = Locked<[NetworkNamespace]>([])
+    private let target: Int
+    private let maker: Workers
+
+    init(target: Int) throws(SystemCallError) {
+        self.target = target
+        maker = try Workers(threads: 1, queue: 1, named: "networks")
+        refill()
+    }
+
+    /// One of them, or a new one where none is left.
+    func take() throws(SandboxError) -> NetworkNamespace {
+        let (taken, isLow) = spare.with { spare in
+            let taken = spare.popLast()
+            return (taken, spare.count <= target / 2)
+        }
+        if isLow { refill() }
+        if let taken { return taken }
+        do throws(SystemCallError) {
+            if let made = try NetworkNamespace.make(count: 1).first { return made }
+        } catch {
+            throw SandboxError(.setUpFailed, "make a network namespace: \(error)")
+        }
+        throw SandboxError(.setUpFailed, "make a network namespace")
+    }
+
+    private func refill() {
+        // One that is told off has a predecessor that will look again.
+        maker.run { [spare, target] in
+            while true {
+                let missing = target - spare.with { $0.count }
+                guard missing > 0,
+                    // Whoever needs one meanwhile makes it, and says what is wrong.
+                    let made = try? NetworkNamespace.make(count: 1)
+                else { return }
+                spare.with { $0 += made }
+            }
+        }
+    }
+
+    func stop() {
+        maker.stop()
+    }
+}
