@@ -340,6 +340,30 @@ extension Descriptor {
     }
 }
 
+extension Descriptor {
+    /// Takes an advisory lock that ends with this process, at its death at the latest: unlike that
+    /// of `lock`, a child between its clone and its exec does not hold it on. It ends as well when
+    /// this process closes any descriptor of the file. False when another process holds it.
+    public borrowing func lockForProcess() throws(SystemCallError) -> Bool {
+        // struct flock of 64-bit systems: the type F_WRLCK and SEEK_SET in the first word, then
+        // start and length, 0 for the whole file, and a pid.
+        var lock = InlineArray<4, UInt64>(repeating: 0)
+        lock[0] = 1
+        let number = rawValue
+        // F_SETLK
+        let result = withAddress(of: &lock) {
+            systemCall(__NR_fcntl, UInt64(argument: number), 6, $0)
+        }
+        if result == -Int64(ErrorNumber.wouldBlock.rawValue)
+            || result == -Int64(ErrorNumber.permissionDenied.rawValue)
+        {
+            return false
+        }
+        try checked(result, "fcntl")
+        return true
+    }
+}
+
 /// Two connected descriptors, close-on-exec. Whoever makes one owns both numbers.
 public struct Pipe: Sendable {
     public let reader: Int32

@@ -64,7 +64,7 @@ struct Schema {
             try connection.execute(
                 """
                 BEGIN IMMEDIATE;
-                \(migrations[number - 1])
+                \(migrations[number - 1]);
                 PRAGMA application_id = \(Self.applicationIdentity);
                 PRAGMA user_version = \(number);
                 COMMIT

@@ -19,8 +19,8 @@ extension Store {
         directory: String, checkpoints: CheckpointLimits, schema: Schema
     ) throws(StoreError) -> Store {
         let path = "\(directory)/\(fileName)"
-        let lock = try lock(directory, doing: "open", on: path)
-        try makeFile(path, in: lock)
+        let lock = try RecordLock(directory: directory, doing: "open", on: path)
+        try makeFile(path)
         let connection = try Connection(path: path)
         try connection.configure(cacheKibibytes: 1024, busyMilliseconds: 1000)
         try schema.verify(connection)
@@ -49,23 +49,8 @@ extension Store {
         }
     }
 
-    /// Locks the directory itself: that needs no room and no right to write.
-    private static func lock(
-        _ directory: String, doing what: String, on path: String
-    ) throws(StoreError) -> Descriptor {
-        do throws(SystemCallError) {
-            let lock = try Files.open(directory, [.readOnly, .directory])
-            if try lock.lock() { return lock }
-        } catch {
-            throw StoreError(error, doing: what, on: path)
-        }
-        throw StoreError(.busy, doing: what, on: path, why: "another process has it open")
-    }
-
     /// Makes the files be the owner's alone; the library gives the log the database's mode.
-    private static func makeFile(
-        _ path: String, in directory: borrowing Descriptor
-    ) throws(StoreError) {
+    private static func makeFile(_ path: String) throws(StoreError) {
         do throws(SystemCallError) {
             _ = try Files.open(path, [.readWrite, .create], permissions: 0o600)
             for path in [path, "\(path)-wal", "\(path)-shm"] where Files.exists(path) {
@@ -81,16 +66,25 @@ extension Store {
     /// them, and gives its path. The next open begins an empty record.
     public static func setAside(directory: String) throws(StoreError) -> String {
         let path = "\(directory)/\(fileName)"
-        let lock = try lock(directory, doing: "set aside", on: path)
+        let lock = try RecordLock(directory: directory, doing: "set aside", on: path)
+        return try withExtendedLifetime(lock) { () throws(StoreError) in
+            try moveAside(directory, path)
+        }
+    }
+
+    private static func moveAside(
+        _ directory: String, _ path: String
+    ) throws(StoreError) -> String {
         do throws(SystemCallError) {
+            let folder = try Files.open(directory, [.readOnly, .directory])
             var number = 1
-            while Files.exists("\(fileName).aside-\(number)", at: lock) { number += 1 }
+            while Files.exists("\(fileName).aside-\(number)", at: folder) { number += 1 }
             let aside = "\(fileName).aside-\(number)"
-            try Files.makeDirectory(aside, at: lock, permissions: 0o700)
-            // The database last: as long as it is there, its log must not be without it.
+            try Files.makeDirectory(aside, at: folder, permissions: 0o700)
+            // The log first: a new database must never meet it.
             for name in ["\(fileName)-shm", "\(fileName)-wal", fileName]
-            where Files.exists(name, at: lock) {
-                try Files.rename(name, to: "\(aside)/\(name)", at: lock)
+            where Files.exists(name, at: folder) {
+                try Files.rename(name, to: "\(aside)/\(name)", at: folder)
             }
             return "\(directory)/\(aside)"
         } catch {

@@ -11,14 +11,14 @@ internal import LinuxKernel
 public final class Store {
     /// The path of the database.
     public let path: String
-    private let lock: Descriptor
+    private let lock: RecordLock
     private let connection: Connection
     private let statements: Statements
     private let checkpointer: Checkpointer
     private var thread: KernelThread?
 
     init(
-        path: String, lock: consuming Descriptor, connection: Connection,
+        path: String, lock: RecordLock, connection: Connection,
         checkpointer: Checkpointer, inBackground: Bool
     ) throws(StoreError) {
         statements = try Statements(connection)

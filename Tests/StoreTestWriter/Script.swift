@@ -31,8 +31,7 @@ func change(_ words: [[Substring]]) -> Change {
                     number: number(word[1]), subject: String(word[2]),
                     bytes: content(number(word[1]), Int(number(word[3])))))
         case "s":
-            change.set(
-                String(word[1]), to: content(number(word[2]), Int(number(word[2]))))
+            change.set(String(word[1]), to: content(number(word[2]), Int(number(word[2]))))
         case "u":
             change.set(String(word[1]), to: nil)
         default:
@@ -49,7 +48,7 @@ private func number(_ text: Substring) -> Int64 {
 
 /// Bytes that a number and a size stand for, as the tests make them too.
 private func content(_ number: Int64, _ size: Int) -> [UInt8] {
-    (0..<size).map { UInt8(truncatingIfNeeded: number &* 31 &+ Int64($0)) }
+    Array(repeating: UInt8(truncatingIfNeeded: number &* 31), count: size)
 }
 
 func serve(_ arguments: [String]) throws(StoreError) {
@@ -65,12 +64,14 @@ func serve(_ arguments: [String]) throws(StoreError) {
     }
     let store = try Store.open(directory: arguments[0], checkpoints: limits)
     say("ready")
+    var count = 0
     while let line = readLine() {
+        count += 1
         let words = line.split(separator: " ").map { $0.split(separator: ":") }
         do throws(StoreError) {
-            say(try answer(to: words, store))
+            say("\(count) \(try answer(to: words, store))\n\(count).")
         } catch {
-            say("failed \(error.kind): \(error)")
+            say("\(count) failed \(error.kind): \(error)\n\(count).")
         }
     }
 }

@@ -137,6 +137,20 @@ import Testing
         _ = try openQuietly(folder)
     }
 
+    @Test("a record is free at once when the process that had it is killed")
+    func killedOwner() throws {
+        let folder = try Folder()
+        for _ in 0..<10 {
+            let writer = try Writer(folder)
+            try writer.process.waitForOutput("ready")
+            let error = failure { () throws(StoreError) in _ = try openQuietly(folder) }
+            #expect(error?.kind == .busy)
+            try writer.process.send(signal: SIGKILL)
+            _ = try writer.process.finish()
+            _ = try openQuietly(folder)
+        }
+    }
+
     @Test("the files are for their owner alone, even when they were not")
     func modes() throws {
         let folder = try Folder()
@@ -168,7 +182,7 @@ import Testing
         }
         #expect(error?.kind == .other)
         #expect(
-            error?.message.hasSuffix("open `\(folder.path)/none`: No such file or directory")
+            error?.message.hasSuffix("stat `\(folder.path)/none`: No such file or directory")
                 == true)
     }
 
