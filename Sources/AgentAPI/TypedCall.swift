@@ -33,7 +33,7 @@ public struct TypedCall<Request: Message, Response: Message>: Sendable {
             do throws(WireError) {
                 action(try Request(decoding: bytes, limits: WireLimits(bytes: bytes.count)))
             } catch {
-                base.cancel(.badInput, .notAMessage(Request.self, error))
+                base.fail(.notAMessage(Request.self, error))
             }
         }
     }

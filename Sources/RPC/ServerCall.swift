@@ -191,7 +191,7 @@ public final class ServerCall: @unchecked Sendable {
     }
 
     /// Ends the call for its handler and for its client.
-    package func cancel(_ cause: Cancellation, _ status: Status) {
+    func cancel(_ cause: Cancellation, _ status: Status) {
         guard !isClosed else { return }
         guard outgoing.isEmpty else {
             // Trailers would come after messages that nobody takes.
@@ -203,6 +203,15 @@ public final class ServerCall: @unchecked Sendable {
         let onCancel = isOpen ? onCancel : nil
         finish(status)
         onCancel?(cause)
+    }
+
+    /// Ends the call for what its client sent: for its handler at once, for its client after what
+    /// was sent before, since the client is told why.
+    package func fail(_ status: Status) {
+        guard isOpen else { return }
+        let onCancel = onCancel
+        finish(status)
+        onCancel?(.badInput)
     }
 
     private func expire() {
@@ -227,7 +236,7 @@ public final class ServerCall: @unchecked Sendable {
             case .message(let message):
                 account()
                 onMessage?(message)
-            case .failure(let status): cancel(.badInput, status)
+            case .failure(let status): fail(status)
             case .end:
                 acknowledge()
                 onHalfClose?()
