@@ -155,7 +155,7 @@ let package = Package(
             dependencies: [
                 "AgentAPI", "LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel", "TestSupport",
             ],
-            swiftSettings: strict),
+            exclude: ["Python"], swiftSettings: strict),
         .executableTarget(
             name: "RPCTestServer", dependencies: ["RPC", "LinuxKernel"],
             path: "Tests/RPCTestServer", swiftSettings: strict),

@@ -104,6 +104,10 @@ public final class ClientCall: @unchecked Sendable {
         deliver()
     }
 
+    /// Bytes that came and were not taken, and that wait to be sent.
+    var heldBytes: Int { input.count }
+    var waitingBytes: Int { outgoing.count }
+
     // MARK: - For the connection
 
     /// A block of headers is complete.
@@ -117,9 +121,11 @@ public final class ClientCall: @unchecked Sendable {
             complete(head.ending, head.metadata)
         } else if endsStream {
             complete(head.ending, head.metadata)
+        } else if head.isInterim {
+            return
         } else if let refusal = head.refusal {
             cancel(refusal)
-        } else if !head.isInterim {
+        } else {
             hasAnswer = true
             onMetadata?(head.metadata)
         }

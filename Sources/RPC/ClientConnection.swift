@@ -65,6 +65,7 @@ public final class ClientConnection: @unchecked Sendable {
     private var calls: [Int32: ClientCall] = [:]
     private var heads: [Int32: ResponseHead] = [:]
     private var writable: [ClientCall] = []
+    private var isClosing = false
     private var end: End?
     private var goAway: (code: UInt32, text: String)?
 
@@ -173,7 +174,8 @@ public final class ClientConnection: @unchecked Sendable {
     /// Ends the connection and every call on it, which end as CANCELLED.
     public func close() {
         loop.checkThread()
-        guard end == nil else { return }
+        guard end == nil, !isClosing else { return }
+        isClosing = true
         session.terminate(.noError)
         transport?.takeTurn()
         finish(.closed)
@@ -246,6 +248,7 @@ extension ClientConnection: TransportOwner {
         // Who said why it goes may just close.
         let cause: End =
             switch end {
+            case _ where isClosing: .closed
             case .lost, .over: goAway == nil ? .lost : goneAway
             case .broken: .broken
             case .unanswered: .unanswered
