@@ -14,6 +14,7 @@ public final class Agent {
     private let networks: NetworkPool
     private let health: HealthService
     private let reflection: ReflectionService
+    private let controlPlane: ControlPlaneLink?
 
     /// Opens the record, takes over what an earlier agent left, and is ready to serve. The loop is
     /// not running yet, and the calling thread is the one that will run it.
@@ -54,6 +55,9 @@ public final class Agent {
             preconditionFailure("the generated descriptors are descriptors")
         }
         try node.recover()
+        controlPlane = settings.controlPlane.map { [node] in
+            ControlPlaneLink(path: $0, node: node)
+        }
     }
 
     /// All that the socket answers.
@@ -63,9 +67,15 @@ public final class Agent {
             + reflection.endpoints
     }
 
+    /// Dials the control plane, where there is one. Called on the loop's thread.
+    public func begin() {
+        controlPlane?.start()
+    }
+
     /// Says that calls are no longer welcome, before the server shuts down.
     public func endHealth() {
         health.end()
+        controlPlane?.close()
     }
 
     /// Ends the threads. The sandboxes go on.

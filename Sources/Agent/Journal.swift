@@ -66,6 +66,10 @@ final class Journal {
     private let eventsKept: UInt64
     /// Happened, and not yet written.
     private var pending: [Draft] = []
+    /// Values that go along with the next change.
+    private var later: [String: [UInt8]] = [:]
+    /// Events behind this one are not forgotten; nil when nobody asked for that.
+    private var keptAfter: UInt64?
     private var retry: ScheduledAction?
 
     init(_ store: Store, eventsKept: UInt64, loop: EventLoop) throws(StoreError) {
@@ -107,6 +111,16 @@ final class Journal {
         writePending()
     }
 
+    /// Keeps all events behind this one, until it is called again.
+    func keepEvents(after number: UInt64) {
+        keptAfter = number
+    }
+
+    /// Sets a value with whatever is written next.
+    func setLater(_ key: String, to bytes: [UInt8]) {
+        later[key] = bytes
+    }
+
     func value(_ key: String) -> [UInt8]? {
         (try? store.value(key)) ?? nil
     }
@@ -138,7 +152,9 @@ final class Journal {
                         number: Int64(event.number), subject: event.sandboxID, bytes: bytes))
             }
         }
+        for (key, bytes) in later { change.set(key, to: bytes) }
         try store.commit(change)
+        later = [:]
         if failure != nil {
             failure = nil
             onFailureChange()
@@ -150,7 +166,8 @@ final class Journal {
     private func trim() {
         let held = history.last + 1 - history.oldest
         guard held >= eventsKept + Self.trimStep else { return }
-        let first = history.last + 1 - eventsKept
+        let first = min(history.last - eventsKept, keptAfter ?? .max) + 1
+        guard first > history.oldest else { return }
         // What cannot be forgotten now is forgotten later.
         guard (try? store.trimEvents(below: Int64(first))) != nil else { return }
         history.trimmed(to: first)

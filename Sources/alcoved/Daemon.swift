@@ -55,6 +55,7 @@ enum Daemon {
             agent.endHealth()
             server.shutDown(within: .seconds(2)) { loop.stop() }
         }
+        agent.begin()
         say("serving at \(flags.socket)")
         loop.runOnThisThread()
         agent.close()

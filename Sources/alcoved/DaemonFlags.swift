@@ -19,6 +19,7 @@ struct DaemonFlags {
             Flag(
                 "cgroup", value: "NAME", default: "alcoved", help: "of all its sandboxes"
             ),
+            Flag("control-plane", value: "PATH", help: "socket of the control plane"),
             Flag("init", value: "PATH", help: "path of alcove-init"),
             Flag("die-at", value: "STEP[:N]", help: "die at a step, for tests of recovery"),
             Flag("list-steps", help: "print the steps"),
@@ -29,6 +30,7 @@ struct DaemonFlags {
         socket = parsed.string("socket") ?? ""
         settings.stateDirectory = parsed.string("state") ?? settings.stateDirectory
         settings.cgroupParent = parsed.string("cgroup") ?? settings.cgroupParent
+        settings.controlPlane = parsed.string("control-plane")
         settings.initProgram = parsed.string("init") ?? settings.initProgram
         death = try parsed.string("die-at").map { text in
             let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
