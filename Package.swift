@@ -96,6 +96,9 @@ let package = Package(
                 .unsafeFlags(["-static-executable"]),
                 .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
             ]),
+        .target(
+            name: "AgentOperations", dependencies: ["Console", "LinuxKernel"],
+            swiftSettings: strict),
         .target(name: "ProtocolBuffers", swiftSettings: strict),
         .target(
             name: "AgentAPI",
@@ -140,6 +143,10 @@ let package = Package(
         .testTarget(
             name: "ConsoleTests", dependencies: ["Console", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(
+            name: "AgentOperationsTests",
+            dependencies: ["AgentOperations", "Console", "LinuxKernel", "TestSupport"],
+            exclude: ["Python"], swiftSettings: strict),
         .testTarget(
             name: "CommandTests", dependencies: ["Console", "SandboxModel", "TestSupport"],
             swiftSettings: strict),

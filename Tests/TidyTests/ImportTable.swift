@@ -45,6 +45,7 @@ enum ImportTable {
         Row("Jail", .library, ["SandboxModel", "LinuxKernel", "CInitProtocol"]),
         Row("HostReport", .library, ["SandboxModel", "LinuxKernel", "Jail", "KVM"]),
         Row("Console", .library),
+        Row("AgentOperations", .library, ["Console", "LinuxKernel"]),
         Row("ProtocolBuffers", .library),
         Row("protoc-gen-alcove-swift", .program, ["ProtocolBuffers", "LinuxKernel"]),
         Row("AgentAPI", .library, ["LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel"]),

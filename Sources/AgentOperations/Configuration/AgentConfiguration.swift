@@ -1,0 +1,104 @@
+/// What the operator decided about a node's agent.
+///
+/// `ConfigurationKey.all` says which key of the file means which of these.
+public struct AgentConfiguration: Hashable, Sendable {
+    /// A Unix socket that the agent makes.
+    public struct Socket: Hashable, Sendable {
+        /// Empty: there is none.
+        public var path: String
+        public var mode: UInt32
+        /// A name or a number. Empty: the agent's own.
+        public var group: String
+
+        public init(path: String = "", mode: UInt32 = 0o660, group: String = "") {
+            self.path = path
+            self.mode = mode
+            self.group = group
+        }
+    }
+
+    /// Amounts of what admission counts.
+    public struct Amounts: Hashable, Sendable {
+        public var milliCPUs: UInt64
+        public var memoryBytes: UInt64
+        public var pids: UInt64
+        public var diskBytes: UInt64
+
+        public init(
+            milliCPUs: UInt64 = 0, memoryBytes: UInt64 = 0, pids: UInt64 = 0, diskBytes: UInt64 = 0
+        ) {
+            self.milliCPUs = milliCPUs
+            self.memoryBytes = memoryBytes
+            self.pids = pids
+            self.diskBytes = diskBytes
+        }
+    }
+
+    /// What becomes of a sandbox with a limit that the node cannot enforce.
+    public enum LimitPolicy: String, CaseIterable, Hashable, Sendable {
+        /// It is refused.
+        case strict
+        /// It runs without, and the answer says so.
+        case bestEffort = "best-effort"
+    }
+
+    public enum LogFormat: String, CaseIterable, Hashable, Sendable {
+        /// The journal where standard error leads to it, text on a terminal, else JSON.
+        case automatic = "auto"
+        case json
+        case text
+        case journald
+    }
+
+    /// Empty: the host's name.
+    public var nodeName = ""
+    public var nodeLabels: [String: String] = [:]
+
+    public var socket = Socket(path: "/run/alcove/agent.sock")
+    /// Whose calls are taken. Empty: those of everybody whom the socket's mode lets in.
+    public var allowedUsers: [UInt32] = []
+    public var monitor = Socket()
+    public var keepalive = Duration.zero
+    public var keepaliveTimeout = Duration.seconds(20)
+
+    public var stateDirectory = "/var/lib/alcove"
+    public var runDirectory = "/run/alcove"
+
+    public var initProgram = "/usr/lib/alcove/alcove-init"
+    public var cgroupParent = "alcoved"
+    public var allowsProcessIsolation = true
+    public var limitPolicy = LimitPolicy.strict
+    public var logBytes: UInt64 = 4 << 20
+    public var spawnerThreads = 2
+    public var spareNetworks = 4
+
+    public var keptBack = Amounts(memoryBytes: 256 << 20, pids: 512, diskBytes: 1 << 30)
+    public var defaultRequest = Amounts(
+        milliCPUs: 100, memoryBytes: 64 << 20, pids: 64, diskBytes: 64 << 20)
+    public var overCommitCPUPermille: UInt32 = 1000
+    public var overCommitMemoryPermille: UInt32 = 1000
+    public var sandboxesLimit: UInt64 = 1000
+    public var addressesLimit: UInt64 = 1000
+
+    public var startsInFlight = 16
+    public var startsQueued = 1024
+    public var startQueueTimeout = Duration.seconds(10)
+
+    public var eventsKept: UInt64 = 100_000
+
+    /// Empty: there is none.
+    public var controlPlaneSocket = ""
+
+    public var metrics = Socket(path: "/run/alcove/metrics.sock")
+    /// On 127.0.0.1. 0: none.
+    public var metricsPort: UInt16 = 0
+
+    public var logLevel = LogLevel.info
+    public var logFormat = LogFormat.automatic
+
+    /// How long sandboxes may run on after SIGTERM before they are stopped. Zero: they are left
+    /// running, for the next agent to adopt.
+    public var drainDeadline = Duration.zero
+
+    public init() {}
+}

@@ -1,0 +1,196 @@
+internal import Console
+
+extension ConfigurationKey {
+    /// Every key there is, in the order of the documentation. The file is read by this table, and
+    /// help and documentation are made of it.
+    public static let all: [ConfigurationKey] =
+        node + sockets + directories + sandboxes + capacity + watching
+
+    private static let node: [ConfigurationKey] = [
+        key(
+            "node.name", \.nodeName,
+            .text("a name", example: "node-7") { (text) throws(FlagError) in
+                guard text.isEmpty || isName(text, most: 253) else {
+                    throw FlagError(
+                        "it takes letters, digits, `.`, `_` and `-`, with a letter or a digit "
+                            + "first and last")
+                }
+            },
+            "what the control plane knows the node by; \"\": the host's name"),
+        table(
+            "node.labels", \.nodeLabels,
+            .text("a text", example: "a") { (text) throws(FlagError) in
+                guard text.utf8.count <= 256 else {
+                    throw FlagError("a label's value of more than 256 bytes")
+                }
+            },
+            keys: .text("a key", example: "zone") { (text) throws(FlagError) in
+                guard isName(text, most: 128, also: "/") else {
+                    throw FlagError(
+                        "a label's key has letters, digits, `.`, `_`, `-` and `/`, with a letter "
+                            + "or a digit first and last")
+                }
+            }, most: 64,
+            "what a scheduler may choose nodes by, told to the control plane"),
+    ]
+
+    private static func isName(_ text: String, most: Int, also: String = "") -> Bool {
+        func isAlphanumeric(_ byte: UInt8) -> Bool {
+            TOMLParser.isBare(byte) && byte != UInt8(ascii: "_") && byte != UInt8(ascii: "-")
+        }
+        guard let first = text.utf8.first, let last = text.utf8.last else { return false }
+        return text.utf8.count <= most && isAlphanumeric(first) && isAlphanumeric(last)
+            && text.utf8.allSatisfy {
+                TOMLParser.isBare($0) || $0 == UInt8(ascii: ".") || also.utf8.contains($0)
+            }
+    }
+
+    private static let sockets: [ConfigurationKey] = [
+        key(
+            "socket.path", \.socket.path, .socketPath(mayBeEmpty: false),
+            "where clients find the agent"),
+        key("socket.mode", \.socket.mode, .mode, "the socket's permissions"),
+        key(
+            "socket.group", \.socket.group, .group,
+            "the socket's group, whose members may then call; \"\": the agent's own"),
+        key(
+            "socket.allowed_users", \.allowedUsers, .users,
+            "whose calls are taken, by the user id that the kernel tells; []: of everybody whom "
+                + "the permissions let in"),
+        key(
+            "socket.keepalive", \.keepalive, .duration(.zero...maximumSpan),
+            "after so long without a byte a client is asked whether it is there; \"0s\": never"),
+        key(
+            "socket.keepalive_timeout", \.keepaliveTimeout, .duration(oneSecond...maximumSpan),
+            "how long it may take to answer before it is disconnected"),
+        key(
+            "monitor.path", \.monitor.path, .socketPath(mayBeEmpty: true),
+            "a second socket, which offers only what changes nothing"),
+        key("monitor.mode", \.monitor.mode, .mode, "its permissions"),
+        key("monitor.group", \.monitor.group, .group, "its group"),
+    ]
+
+    private static let directories: [ConfigurationKey] = [
+        key(
+            "directories.state", \.stateDirectory, .path(example: "/var/lib/alcove"),
+            "the record, logs and images: what a restart of the machine keeps"),
+        key(
+            "directories.run", \.runDirectory, .path(example: "/run/alcove"),
+            "what sandboxes need while they run"),
+    ]
+
+    private static let sandboxes: [ConfigurationKey] = [
+        key(
+            "sandboxes.init", \.initProgram, .path(example: "/usr/lib/alcove/alcove-init"),
+            "the program that becomes process 1 of each sandbox"),
+        key(
+            "sandboxes.cgroup", \.cgroupParent,
+            .text("a name", example: "alcoved") { (text) throws(FlagError) in
+                guard isName(text, most: 64) else {
+                    throw FlagError(
+                        "it takes letters, digits, `.`, `_` and `-`, with a letter or a digit "
+                            + "first and last")
+                }
+            },
+            "the cgroup, below the root of the version 2 tree, that holds all sandboxes"),
+        key(
+            "sandboxes.process_isolation", \.allowsProcessIsolation, .boolean,
+            "whether a sandbox may be a jailed process; false: microVMs only"),
+        key(
+            "sandboxes.limits", \.limitPolicy, .choice,
+            "what becomes of a limit that the node cannot enforce: the sandbox is refused, or "
+                + "runs without it, and the answer says so"),
+        key(
+            "sandboxes.log_size", \.logBytes, .size((64 << 10)...(1 << 40)),
+            "how much of a sandbox's output is kept; the oldest goes first"),
+        key(
+            "sandboxes.spawner_threads", \.spawnerThreads, .integer(1...64),
+            "threads that start sandboxes"),
+        key(
+            "sandboxes.spare_networks", \.spareNetworks, .integer(0...1024),
+            "network namespaces that are made ahead"),
+        key(
+            "starts.in_flight", \.startsInFlight, .integer(1...1024),
+            "starts that go on at once"),
+        key(
+            "starts.queue", \.startsQueued, .integer(0...1_000_000),
+            "starts that may wait for others; more are refused"),
+        key(
+            "starts.queue_timeout", \.startQueueTimeout,
+            .duration(.milliseconds(1)...maximumSpan),
+            "how long a start may wait before it is refused"),
+    ]
+
+    private static let capacity: [ConfigurationKey] = [
+        key(
+            "capacity.kept_cpus", \.keptBack.milliCPUs, .cpus,
+            "CPUs kept back for the host: sandboxes cannot reserve them"),
+        key(
+            "capacity.kept_memory", \.keptBack.memoryBytes, .size(mostMemory),
+            "memory kept back for the host"),
+        key(
+            "capacity.kept_pids", \.keptBack.pids, .integer(0...10_000_000),
+            "processes kept back for the host"),
+        key(
+            "capacity.kept_disk", \.keptBack.diskBytes, .size(mostDisk),
+            "space below `directories.state` kept back"),
+        key(
+            "capacity.overcommit_cpu_permille", \.overCommitCPUPermille, .integer(100...100_000),
+            "how many times over the CPUs may be reserved, in thousandths: 1000 is once"),
+        key(
+            "capacity.overcommit_memory_permille", \.overCommitMemoryPermille,
+            .integer(100...10_000),
+            "the same for memory; above 1000, sandboxes that use what they reserved can end "
+                + "each other"),
+        key(
+            "capacity.max_sandboxes", \.sandboxesLimit, .integer(1...100_000),
+            "sandboxes at once"),
+        key(
+            "capacity.addresses", \.addressesLimit, .integer(1...100_000),
+            "network addresses for sandboxes"),
+        key(
+            "capacity.default_cpus", \.defaultRequest.milliCPUs, .cpus,
+            "CPUs that a sandbox without a limit reserves"),
+        key(
+            "capacity.default_memory", \.defaultRequest.memoryBytes, .size(mostMemory),
+            "memory that a sandbox without a limit reserves"),
+        key(
+            "capacity.default_pids", \.defaultRequest.pids, .integer(0...10_000_000),
+            "processes that a sandbox without a limit reserves"),
+        key(
+            "capacity.default_disk", \.defaultRequest.diskBytes, .size(mostDisk),
+            "space that a sandbox without a limit reserves"),
+    ]
+
+    private static let watching: [ConfigurationKey] = [
+        key(
+            "events.kept", \.eventsKept, .integer(1000...10_000_000),
+            "events that a watcher can go back to; those that the control plane has not "
+                + "acknowledged are kept beyond that"),
+        key(
+            "control_plane.socket", \.controlPlaneSocket, .socketPath(mayBeEmpty: true),
+            "the control plane's socket, which the agent connects to"),
+        key(
+            "metrics.path", \.metrics.path, .socketPath(mayBeEmpty: true),
+            "a socket that answers `GET /metrics`"),
+        key("metrics.mode", \.metrics.mode, .mode, "its permissions"),
+        key("metrics.group", \.metrics.group, .group, "its group"),
+        key(
+            "metrics.port", \.metricsPort, .integer(0...65535),
+            "the same on a TCP port of 127.0.0.1, for every user of the host; 0: none"),
+        key("log.level", \.logLevel, .choice, "what is logged: this, and what is worse"),
+        key(
+            "log.format", \.logFormat, .choice,
+            "`auto`: fields to the journal where standard error leads to it, text on a terminal, "
+                + "else JSON lines"),
+        key(
+            "shutdown.drain_deadline", \.drainDeadline, .duration(.zero...maximumSpan),
+            "on SIGTERM sandboxes may run on for so long and are then stopped; \"0s\": they are "
+                + "left running for the next agent"),
+    ]
+
+    private static let maximumSpan = Duration.seconds(7 * 24 * 3600)
+    private static let mostMemory: ClosedRange<UInt64> = 0...(1 << 50)
+    private static let mostDisk: ClosedRange<UInt64> = 0...(1 << 60)
+    private static let oneSecond = Duration.seconds(1)
+}
