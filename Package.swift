@@ -113,7 +113,9 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "alcoved",
-            dependencies: ["Agent", "Console", "LinuxKernel", "RPC", "SandboxModel"],
+            dependencies: [
+                "Agent", "AgentOperations", "Console", "LinuxKernel", "RPC", "SandboxModel",
+            ],
             swiftSettings: strict,
             linkerSettings: [
                 .unsafeFlags(["-static-stdlib"]),

@@ -72,8 +72,17 @@ public final class Agent {
         controlPlane?.start()
     }
 
+    /// Puts the files of a record that cannot be used out of the way. Gives their new place.
+    public static func setRecordAside(_ stateDirectory: String) throws(AgentError) -> String {
+        do throws(StoreError) {
+            return try Store.setAside(directory: stateDirectory)
+        } catch {
+            throw AgentError(error)
+        }
+    }
+
     /// Says that calls are no longer welcome, before the server shuts down.
-    public func endHealth() {
+    public func end() {
         health.end()
         controlPlane?.close()
     }

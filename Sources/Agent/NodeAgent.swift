@@ -141,6 +141,7 @@ final class NodeAgent: @unchecked Sendable {
             (try? ImageTree.open(directory))?.user(named: name)
         }
         spec.image = directory
+        if settings.allLimitsAreBestEffort { spec.limitPolicy = .bestEffort }
         return spec
     }
 

@@ -24,6 +24,8 @@ public struct NodeSettings: Sendable {
     public var logBytes: UInt64 = 4 << 20
     public var eventsKept: UInt64 = 100_000
     public var allowsProcessIsolation = true
+    /// A limit that cannot be enforced does not keep a sandbox from running, whatever it asks for.
+    public var allLimitsAreBestEffort = false
     /// The control plane's socket; nil without one.
     public var controlPlane: String?
     /// Network namespaces that are made ahead.

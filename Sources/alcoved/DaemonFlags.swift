@@ -1,47 +1,41 @@
 internal import Agent
+internal import AgentOperations
 internal import Console
-internal import LinuxKernel
 
-/// What the daemon is told on its command line.
-struct DaemonFlags {
-    var settings = NodeSettings()
-    let socket: String
-    let death: DeathAt?
-
+/// The command line of the daemon. What the node is like stands in the configuration file.
+enum DaemonFlags {
     static let command = Command(
-        "alcoved", summary: "the agent of a node",
+        "", of: "alcoved",
+        summary: "the agent of a node: keeps sandboxes, and serves them on a socket",
         flags: [
             Flag(
-                "socket", value: "PATH", default: "/run/alcove/agent.sock", help: "where it serves"),
+                "config", value: "FILE",
+                defaultNote: "\(AgentConfiguration.standardPath), if there",
+                help: "the configuration file"),
+            Flag("check-config", help: "read the configuration file, say what is wrong, and end"),
+            Flag("print-config", help: "print the configuration that holds, as a file, and end"),
+            Flag("help-config", help: "print what can be configured, and end"),
             Flag(
-                "state", value: "DIR", default: "/var/lib/alcove", help: "of its record"
-            ),
+                "set-record-aside",
+                help: "put a record that cannot be used out of the way, and end"),
             Flag(
-                "cgroup", value: "NAME", default: "alcoved", help: "of all its sandboxes"
-            ),
-            Flag("control-plane", value: "PATH", help: "socket of the control plane"),
-            Flag("init", value: "PATH", help: "path of alcove-init"),
-            Flag("die-at", value: "STEP[:N]", help: "die at a step, for tests of recovery"),
-            Flag("list-steps", help: "print the steps"),
-            Flag("version", help: "print the version"),
+                "die-at", value: "STEP[:N]",
+                help: "die when a step is reached for the N-th time, for tests of recovery"),
+            Flag("list-steps", help: "print the steps, and end"),
+            Flag("version", help: "print the version, and end"),
         ])
 
-    init(_ parsed: ParsedCommand) throws {
-        socket = parsed.string("socket") ?? ""
-        settings.stateDirectory = parsed.string("state") ?? settings.stateDirectory
-        settings.cgroupParent = parsed.string("cgroup") ?? settings.cgroupParent
-        settings.controlPlane = parsed.string("control-plane")
-        settings.initProgram = parsed.string("init") ?? settings.initProgram
-        death = try parsed.string("die-at").map { text in
-            let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
-            guard let step = Step(rawValue: parts[0]),
-                let occurrence = parts.count == 1 ? 1 : Int(parts[1]), occurrence > 0
-            else { throw parsed.refuse("die-at", "is no step") }
-            return DeathAt(step: step, occurrence: occurrence)
-        }
+    static func configuration(_ parsed: ParsedCommand) throws -> AgentConfiguration {
+        if let path = parsed.string("config") { return try AgentConfiguration.load(path) }
+        return try AgentConfiguration.loadStandard()
     }
 
-    var socketDirectory: String {
-        String(socket[..<(socket.lastIndex(of: "/") ?? socket.startIndex)])
+    static func death(_ parsed: ParsedCommand) throws(FlagError) -> DeathAt? {
+        guard let text = parsed.string("die-at") else { return nil }
+        let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
+        guard let name = parts.first, let step = Step(rawValue: name),
+            let occurrence = parts.count == 1 ? 1 : Int(parts[1]), occurrence > 0
+        else { throw parsed.refuse("die-at", "is no step", hint: "`--list-steps` lists them") }
+        return DeathAt(step: step, occurrence: occurrence)
     }
 }

@@ -56,7 +56,8 @@ enum ImportTable {
                 "Store",
             ]),
         Row(
-            "alcoved", .program, ["Agent", "Console", "LinuxKernel", "RPC", "SandboxModel"]),
+            "alcoved", .program,
+            ["Agent", "AgentOperations", "Console", "LinuxKernel", "RPC", "SandboxModel"]),
         Row(
             "alcove", .program,
             ["Console", "HostReport", "SandboxModel", "Jail", "KVM", "LinuxKernel"]),

@@ -53,6 +53,11 @@ extension AgentConfiguration {
         return try read(bytes, source: path)
     }
 
+    /// Reads the file at the standard place. Without one, all is at its default.
+    public static func loadStandard() throws(ConfigurationError) -> AgentConfiguration {
+        Files.exists(standardPath) ? try load(standardPath) : AgentConfiguration()
+    }
+
     /// One byte more than may be: the parser then says so.
     private static func content(of path: String) throws(SystemCallError) -> [UInt8] {
         // A pipe without a writer must not hold the agent up.
