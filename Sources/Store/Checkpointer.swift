@@ -65,14 +65,25 @@ final class Checkpointer: Sendable {
             if state.isStopping { return false }
             return state.pages >= state.attemptAt ? true : nil
         }) {
+            var failure: StoreError?
             do throws(StoreError) {
-                try run()
-                log.with { $0.failure = nil }
+                let isCut = try run()
+                if !isCut, log.with({ $0.pages }) >= limits.largestLogPages { failure = held }
             } catch {
-                log.with { $0.failure = error }
+                failure = error
             }
-            log.with { $0.attemptAt = $0.pages + limits.pages }
+            log.with {
+                $0.failure = failure
+                $0.attemptAt = $0.pages + limits.pages
+            }
         }
+    }
+
+    /// Somebody from outside has kept the log from being cut for long.
+    private var held: StoreError {
+        StoreError(
+            .busy, "cannot shorten the log of the record `\(path)`: another process reads it",
+            hint: "stop the process that has it open")
     }
 
     func stop() {
@@ -81,8 +92,10 @@ final class Checkpointer: Sendable {
     }
 
     /// Checkpoints, and cuts the log if the owner leaves a moment for that. True when it did.
+    ///
+    /// - Parameter between: for tests; runs between copying and cutting.
     @discardableResult
-    func run() throws(StoreError) -> Bool {
+    func run(between: () -> Void = {}) throws(StoreError) -> Bool {
         try connections.with { (slot) throws(StoreError) in
             let connections: Connections
             if let open = slot {
@@ -92,7 +105,7 @@ final class Checkpointer: Sendable {
                 slot = connections
             }
             // What came while the first went on is less, and takes less time.
-            for _ in 0..<3 where try attempt(connections) { return true }
+            for _ in 0..<3 where try attempt(connections, between) { return true }
             return false
         }
     }
@@ -107,13 +120,16 @@ final class Checkpointer: Sendable {
         return connections
     }
 
-    private func attempt(_ connections: Connections) throws(StoreError) -> Bool {
+    private func attempt(
+        _ connections: Connections, _ between: () -> Void
+    ) throws(StoreError) -> Bool {
         let before = log.with { $0.commits }
         try connections.pin.execute(
             "BEGIN; SELECT rootpage FROM sqlite_schema LIMIT 1", doing: "checkpoint")
         var isUnpinned = false
         defer { if !isUnpinned { unpin(connections) } }
         var progress = try connections.worker.checkpoint(.passive)
+        between()
         return try log.with { (state) throws(StoreError) in
             let isQuiet = state.commits == before
             guard isQuiet || state.pages >= limits.largestLogPages else { return false }

@@ -14,7 +14,7 @@ public final class Store {
     private let lock: RecordLock
     private let connection: Connection
     private let statements: Statements
-    private let checkpointer: Checkpointer
+    let checkpointer: Checkpointer
     private var thread: KernelThread?
 
     init(
