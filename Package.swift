@@ -166,7 +166,8 @@ let package = Package(
             ],
             exclude: ["Python"], swiftSettings: strict),
         .executableTarget(
-            name: "RPCTestServer", dependencies: ["RPC", "LinuxKernel"],
+            name: "RPCTestServer",
+            dependencies: ["AgentAPI", "RPC", "LinuxKernel", "ProtocolBuffers"],
             path: "Tests/RPCTestServer", swiftSettings: strict),
         .testTarget(
             name: "RPCTests", dependencies: ["RPC", "LinuxKernel", "TestSupport"],

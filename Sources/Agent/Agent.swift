@@ -49,11 +49,7 @@ public final class Agent {
             loop: loop, settings: settings, store: store, engines: engines, spawner: spawner,
             workers: workers, death: death)
         health = HealthService(services: Definitions.services.map(\.name))
-        do throws(ReflectionService.Malformed) {
-            reflection = try ReflectionService(files: Definitions.files.map(\.bytes))
-        } catch {
-            preconditionFailure("the generated descriptors are descriptors")
-        }
+        reflection = ReflectionService()
         try node.recover()
         controlPlane = settings.controlPlane.map { [node] in
             ControlPlaneLink(path: $0, node: node)

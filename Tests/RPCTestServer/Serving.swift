@@ -1,5 +1,7 @@
+internal import AgentAPI
 internal import Glibc
 internal import LinuxKernel
+internal import ProtocolBuffers
 internal import RPC
 
 func say(_ line: String) {
@@ -12,9 +14,9 @@ func serve(_ arguments: [String]) throws(SystemCallError) {
     let signals = try SignalReader([.terminate, .interrupt])
     let loop = try EventLoop(named: "rpc-test")
     let workers = try Workers(threads: 2, queue: 1024)
-    let health = HealthService(services: ["test.Test"])
+    let health = HealthService(services: ["test.Test"] + Definitions.services.map(\.name))
     let server = Server(
-        loop: loop, endpoints: Endpoints.all(workers: workers) + (try standard(options, health)),
+        loop: loop, endpoints: Endpoints.all(workers: workers) + standard(health),
         limits: options.limits)
     loop.enqueue { Record.shared.server = server }
     let listener: Listener
@@ -41,33 +43,8 @@ func serve(_ arguments: [String]) throws(SystemCallError) {
     say("stopped")
 }
 
-/// The services of gRPC itself; `descriptors=FD` is where the descriptors of others are read from:
-/// each after its length in four bytes.
-private func standard(
-    _ options: Options, _ health: HealthService
-) throws(SystemCallError) -> [Endpoint] {
-    var files: [[UInt8]] = []
-    if let number = options["descriptors"] {
-        let source = Descriptor(owning: Int32(number))
-        var bytes: [UInt8] = []
-        while true {
-            let more = try source.read(atMost: 65536)
-            if more.isEmpty { break }
-            bytes += more
-        }
-        var rest = bytes[...]
-        while rest.count > 4 {
-            let length = rest.prefix(4).reduce(0) { $0 << 8 | Int($1) }
-            files.append(Array(rest.dropFirst(4).prefix(length)))
-            rest = rest.dropFirst(4 + length)
-        }
-    }
-    let reflection: ReflectionService
-    do throws(ReflectionService.Malformed) {
-        reflection = try ReflectionService(files: files)
-    } catch {
-        throw SystemCallError(call: "read", subject: "descriptors", errorNumber: .invalid)
-    }
+/// The services of gRPC itself, and a way to say how a service is.
+private func standard(_ health: HealthService) -> [Endpoint] {
     let change = Endpoint.request("/test.Test/SetHealth") { call, request in
         // `+name` and `-name`
         let text = String(decoding: request, as: UTF8.self)
@@ -75,5 +52,5 @@ private func standard(
         call.send([])
         call.finish()
     }
-    return reflection.endpoints + health.endpoints + [change]
+    return ReflectionService().endpoints + health.endpoints + [change]
 }

@@ -90,10 +90,59 @@ public struct HealthCheckResponse: Message {
     }
 }
 
+public struct HealthListRequest: Message {
+    public static let messageName = "grpc.health.v1.HealthListRequest"
+
+    public init() {}
+
+    public func encode(into writer: inout WireWriter) {
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            try reader.skip(field)
+        }
+    }
+}
+
+public struct HealthListResponse: Message {
+    public static let messageName = "grpc.health.v1.HealthListResponse"
+
+    /// By the full name of the service; empty for the server as a whole.
+    public var statuses: [String: HealthCheckResponse] = [:]
+
+    public init() {}
+
+    public init(
+        statuses: [String: HealthCheckResponse] = [:]
+    ) {
+        self.statuses = statuses
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.map(StringKind.self, MessageKind<HealthCheckResponse>.self, 1, self.statuses)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                try reader.map(
+                    StringKind.self, MessageKind<HealthCheckResponse>.self, field,
+                    into: &self.statuses)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
 public enum HealthMethods {
     /// The status of a service now. Fails with NOT_FOUND for one that is not known.
     public static let check = Method<HealthCheckRequest, HealthCheckResponse>(
         "/grpc.health.v1.Health/Check", .unary)
+    /// The status of every service now.
+    public static let list = Method<HealthListRequest, HealthListResponse>(
+        "/grpc.health.v1.Health/List", .unary)
     /// The status now, and again after each change.
     public static let watch = Method<HealthCheckRequest, HealthCheckResponse>(
         "/grpc.health.v1.Health/Watch", .serverStreaming)
@@ -103,6 +152,7 @@ public enum HealthMethods {
         "grpc.health.v1.Health",
         methods: [
             check.signature,
+            list.signature,
             watch.signature,
         ])
 }
@@ -116,8 +166,12 @@ extension FileDescriptor {
             "grpc.health.v1.HealthCheckRequest",
             "grpc.health.v1.HealthCheckResponse",
             "grpc.health.v1.HealthCheckResponse.ServingStatus",
+            "grpc.health.v1.HealthListRequest",
+            "grpc.health.v1.HealthListResponse",
+            "grpc.health.v1.HealthListResponse.StatusesEntry",
             "grpc.health.v1.Health",
             "grpc.health.v1.Health.Check",
+            "grpc.health.v1.Health.List",
             "grpc.health.v1.Health.Watch",
         ],
         hexadecimal: """
@@ -127,11 +181,18 @@ extension FileDescriptor {
             0673746174757318012001280e32312e677270632e6865616c74682e76312e4865616c7468436865
             636b526573706f6e73652e53657276696e675374617475735206737461747573224f0a0d53657276
             696e67537461747573120b0a07554e4b4e4f574e1000120b0a0753455256494e471001120f0a0b4e
-            4f545f53455256494e47100212130a0f534552564943455f554e4b4e4f574e100332ae010a064865
-            616c746812500a05436865636b12222e677270632e6865616c74682e76312e4865616c7468436865
-            636b526571756573741a232e677270632e6865616c74682e76312e4865616c7468436865636b5265
-            73706f6e736512520a05576174636812222e677270632e6865616c74682e76312e4865616c746843
-            6865636b526571756573741a232e677270632e6865616c74682e76312e4865616c7468436865636b
-            526573706f6e73653001620670726f746f33
+            4f545f53455256494e47100212130a0f534552564943455f554e4b4e4f574e100322130a11486561
+            6c74684c6973745265717565737422c4010a124865616c74684c697374526573706f6e7365124c0a
+            08737461747573657318012003280b32302e677270632e6865616c74682e76312e4865616c74684c
+            697374526573706f6e73652e5374617475736573456e747279520873746174757365731a600a0d53
+            74617475736573456e74727912100a036b657918012001280952036b657912390a0576616c756518
+            022001280b32232e677270632e6865616c74682e76312e4865616c7468436865636b526573706f6e
+            7365520576616c75653a02380132fd010a064865616c746812500a05436865636b12222e67727063
+            2e6865616c74682e76312e4865616c7468436865636b526571756573741a232e677270632e686561
+            6c74682e76312e4865616c7468436865636b526573706f6e7365124d0a044c69737412212e677270
+            632e6865616c74682e76312e4865616c74684c697374526571756573741a222e677270632e686561
+            6c74682e76312e4865616c74684c697374526573706f6e736512520a05576174636812222e677270
+            632e6865616c74682e76312e4865616c7468436865636b526571756573741a232e677270632e6865
+            616c74682e76312e4865616c7468436865636b526573706f6e73653001620670726f746f33
             """)
 }

@@ -16,36 +16,20 @@ from support import SOCKET, channel, fails, unary
 
 PROGRAM = sys.argv[3]
 Code = grpc.StatusCode
-BASE = """
-syntax = "proto2";
-package base;
-message Extended { optional string a = 1; extensions 100 to 200; }
-"""
-MAIN = """
-syntax = "proto2";
-package test;
-import "base.proto";
-message Question {
-  message Inner { enum Kind { FIRST = 0; } optional Kind kind = 1; }
-  optional Inner inner = 1;
-  oneof either { string left = 2; string right = 3; }
-}
-enum Colour { RED = 0; GREEN = 1; }
-extend base.Extended { optional string more = 117; }
-service Test { rpc Echo(Question) returns (base.Extended); }
-"""
+PROTO = os.path.join(os.path.dirname(__file__), "../../../proto")
+SERVICES = ["alcove.v1.Images", "alcove.v1.Node", "alcove.v1.Sandboxes", "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection"]
+TYPES, SANDBOXES = "alcove/v1/types.proto", "alcove/v1/sandboxes.proto"
 
 
 def descriptors():
+    """What protoc makes of the files that the server gives away, by their names."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in (("base.proto", BASE), ("main.proto", MAIN)):
-            with open(f"{folder}/{name}", "w") as file:
-                file.write(text)
-        assert protoc.main(["", f"-I{folder}", "--include_imports", f"-o{folder}/set",
-                            f"{folder}/main.proto"]) == 0
+        assert protoc.main(["", f"-I{PROTO}", "--include_imports", f"-o{folder}/set",
+                            f"{PROTO}/{SANDBOXES}"]) == 0
         with open(f"{folder}/set", "rb") as file:
-            return [file.SerializeToString() for file in FileDescriptorSet.FromString(
-                file.read()).file]
+            files = FileDescriptorSet.FromString(file.read()).file
+    return {file.name: file.SerializeToString() for file in files}
 
 
 def health(one):
@@ -60,6 +44,7 @@ def health(one):
 
     assert stub.Check(request(""), timeout=20).status == Response.SERVING
     assert stub.Check(request("test.Test"), timeout=20).status == Response.SERVING
+    assert stub.Check(request("alcove.v1.Sandboxes"), timeout=20).status == Response.SERVING
     fails(Code.NOT_FOUND, stub.Check, request("other"), timeout=20)
     fails(Code.INVALID_ARGUMENT, one.unary_unary("/grpc.health.v1.Health/Check"), b"\xff",
           timeout=20)
@@ -75,8 +60,8 @@ def health(one):
     put(b"+test.Test")
     assert next(watch).status == Response.SERVING
     listed = stub.List(health_pb2.HealthListRequest(), timeout=20).statuses
-    assert {name: value.status for name, value in listed.items()} == {
-        "": 1, "late": 1, "test.Test": 1}
+    assert {name: value.status for name, value in listed.items()} == dict.fromkeys(
+        ["", "late", "test.Test", *SERVICES], 1), listed
     # Changes that a watcher does not read do not pile up.
     for _ in range(200):
         put(b"-late")
@@ -100,31 +85,25 @@ def reflection(one, version, files):
         return answer
 
     services = [s.name for s in ask(list_services="").list_services_response.service]
-    assert services == ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-                        "grpc.reflection.v1alpha.ServerReflection", "test.Test"], services
-    base, main = files
-    for name in ("test.Test", "test.Test.Echo", "test.Question", "test.Question.Inner",
-                 "test.Question.Inner.Kind", "test.Question.Inner.FIRST", "test.Question.inner",
-                 "test.Question.either", "test.Question.left", "test.Colour", "test.GREEN",
-                 "test.more"):
+    assert services == SERVICES, services
+    types, sandboxes = files[TYPES], files[SANDBOXES]
+    for name in ("alcove.v1.Sandboxes", "alcove.v1.Sandboxes.Create", "alcove.v1.CreateRequest",
+                 "alcove.v1.ExecRequest.Start", ".alcove.v1.LogStream"):
         found = list(ask(file_containing_symbol=name)
                      .file_descriptor_response.file_descriptor_proto)
-        assert found == [main, base], name
-    assert list(ask(file_by_filename="base.proto")
-                .file_descriptor_response.file_descriptor_proto) == [base]
-    found = ask(file_containing_extension=module.ExtensionRequest(
-        containing_type="base.Extended", extension_number=117))
-    assert list(found.file_descriptor_response.file_descriptor_proto) == [main, base]
-    numbers = ask(all_extension_numbers_of_type="base.Extended").all_extension_numbers_response
-    assert list(numbers.extension_number) == [117]
+        assert found == [sandboxes, types], name
+    assert list(ask(file_by_filename=TYPES)
+                .file_descriptor_response.file_descriptor_proto) == [types]
+    numbers = ask(all_extension_numbers_of_type="alcove.v1.Sandbox").all_extension_numbers_response
+    assert numbers.base_type_name == "alcove.v1.Sandbox" and not numbers.extension_number
     for keywords in ({"file_by_filename": "none.proto"}, {"file_containing_symbol": "test.None"},
                      {"all_extension_numbers_of_type": "test.None"},
                      {"file_containing_extension": module.ExtensionRequest(
-                         containing_type="base.Extended", extension_number=118)}):
+                         containing_type="alcove.v1.Sandbox", extension_number=118)}):
         assert ask(**keywords).error_response.error_code == Code.NOT_FOUND.value[0]
     assert ask().error_response.error_code == Code.INVALID_ARGUMENT.value[0]
     # Many questions in one stream, whose answers come in order.
-    names = ["test.Test", "test.None"] * 2000
+    names = ["alcove.v1.Image", "test.None"] * 2000
     requests = (module.ServerReflectionRequest(file_containing_symbol=name) for name in names)
     answers = [answer.original_request.file_containing_symbol
                for answer in converse(requests, timeout=60)]
@@ -135,20 +114,14 @@ def generic(one):
     """A client that knows nothing learns everything."""
     database = ProtoReflectionDescriptorDatabase(one)
     pool = descriptor_pool.DescriptorPool(database)
-    service = pool.FindServiceByName("test.Test")
-    assert service.methods_by_name["Echo"].input_type.full_name == "test.Question"
+    service = pool.FindServiceByName("alcove.v1.Sandboxes")
+    assert service.methods_by_name["Get"].input_type.full_name == "alcove.v1.GetRequest"
     for name in database.get_services():
         assert pool.FindServiceByName(name).full_name == name
 
 
 files = descriptors()
-reader, writer = os.pipe()
-process = subprocess.Popen([PROGRAM, SOCKET, f"descriptors={reader}", "grace=60000"], pass_fds=(reader,),
-                           stdout=subprocess.PIPE, text=True)
-os.close(reader)
-with open(writer, "wb") as pipe:
-    for file in files:
-        pipe.write(len(file).to_bytes(4, "big") + file)
+process = subprocess.Popen([PROGRAM, SOCKET, "grace=60000"], stdout=subprocess.PIPE, text=True)
 try:
     assert process.stdout.readline() == "ready\n"
     with channel() as shared:
