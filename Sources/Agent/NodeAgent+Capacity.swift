@@ -10,7 +10,7 @@ extension NodeAgent {
         of limits: SandboxModel.Limits, on engine: any SandboxEngine
     ) -> SandboxModel.Resources {
         var request = SandboxModel.Resources.requested(
-            by: limits, diskBytes: settings.logBytes, defaults: settings.defaultRequest)
+            by: limits, diskBytes: nil, defaults: settings.defaultRequest)
         request.addresses = 1
         request.sandboxes = 1
         return engine.overhead.added(to: request)
