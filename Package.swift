@@ -143,7 +143,7 @@ let package = Package(
             name: "JailTests", dependencies: ["Jail", "CInitProtocol", "CSeccomp", "TestSupport"],
             exclude: ["Probes"], swiftSettings: strict),
         .testTarget(
-            name: "ConsoleTests", dependencies: ["Console", "TestSupport"],
+            name: "ConsoleTests", dependencies: ["Console", "TestSupport"], exclude: ["zsh-offers"],
             swiftSettings: strict),
         .testTarget(
             name: "AgentOperationsTests",

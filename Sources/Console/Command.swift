@@ -16,11 +16,13 @@ public struct Flag: Equatable, Sendable {
     public let isRepeatable: Bool
     /// The environment variable that is read when the flag is not given.
     public let environment: String?
+    /// What a shell offers for its value.
+    public let completion: Completion
 
     public init(
         _ name: String, short: Character? = nil, value: String? = nil, default: String? = nil,
         defaultNote: String? = nil, repeatable: Bool = false, environment: String? = nil,
-        help: String
+        completes completion: Completion = .nothing, help: String
     ) {
         self.name = name
         self.short = short
@@ -30,6 +32,7 @@ public struct Flag: Equatable, Sendable {
         self.defaultNote = defaultNote
         self.isRepeatable = repeatable
         self.environment = environment
+        self.completion = completion
     }
 }
 
@@ -40,12 +43,18 @@ public struct Argument: Equatable, Sendable {
     public let isRequired: Bool
     /// Whether it takes all that follow. Only the last argument of a command can.
     public let isRepeatable: Bool
+    /// What a shell offers for it.
+    public let completion: Completion
 
-    public init(_ name: String, required: Bool = true, repeatable: Bool = false, help: String) {
+    public init(
+        _ name: String, required: Bool = true, repeatable: Bool = false,
+        completes completion: Completion = .nothing, help: String
+    ) {
         self.name = name
         self.help = help
         self.isRequired = required
         self.isRepeatable = repeatable
+        self.completion = completion
     }
 }
 

@@ -15,8 +15,9 @@ struct FlagOccurrence: Equatable, Sendable {
 extension Command {
     /// Reads the arguments after the command's name.
     ///
-    /// `--name value`, `--name=value`, `-n value` and `-n=value` are understood, flags may stand
-    /// before, between and after the arguments, and `--` ends them. A lone `-` is a value like any
+    /// `--name value`, `--name=value`, `-n value` and `-n=value` are understood, and `-ab` for the
+    /// switches `-a -b`. Flags may stand before, between and after the arguments, and `--` ends
+    /// them. A lone `-` is a value like any
     /// other. A value that begins with a dash has to be given with `=`.
     ///
     /// - Parameter environment: looks up an environment variable.
@@ -56,12 +57,25 @@ private struct CommandParser {
                 if command.trailing == .none { arguments += rest } else { trailing += rest }
                 return
             }
-            if PlainText.looksLikeFlag(word) {
+            if let joined = switches(in: word) {
+                for name in joined { try readFlag(name, &rest) }
+            } else if PlainText.looksLikeFlag(word) {
                 try readFlag(word, &rest)
             } else {
                 arguments.append(word)
             }
         }
+    }
+
+    /// The switches that a word such as `-it` joins; nothing when any of its letters is none.
+    private func switches(in word: String) -> [String]? {
+        let letters = word.dropFirst()
+        guard word.hasPrefix("-"), !word.hasPrefix("--"), letters.count > 1,
+            letters.allSatisfy({ letter in
+                command.flags.contains { $0.short == letter && $0.value == nil }
+            })
+        else { return nil }
+        return letters.map { "-\($0)" }
     }
 
     private mutating func readFlag(
@@ -123,7 +137,7 @@ private struct CommandParser {
             let first = command.flags.first(where: { $0.short == letters.first })
         {
             return first.value == nil
-                ? "short flags cannot be joined: begin with `-\(letters.prefix(1))` alone"
+                ? "only switches can be joined: begin with `-\(letters.prefix(1))` alone"
                 : "write `-\(letters.prefix(1)) \(first.value ?? "")`"
         }
         let names = command.flags.map(\.name) + ["help"]

@@ -1,8 +1,10 @@
 extension Command {
     /// The same as `help(width:)` in Markdown: a heading, the usage, tables, examples.
     ///
-    /// - Parameter level: of the heading, from 1 to 6.
-    public func markdown(level: Int = 3) -> String {
+    /// - Parameters:
+    ///   - level: of the heading, from 1 to 6.
+    ///   - shared: tables that stand elsewhere.
+    public func markdown(level: Int = 3, leavingOut shared: [HelpTable] = []) -> String {
         let marks = String(repeating: "#", count: min(6, max(1, level)))
         var blocks = ["\(marks) `\(fullName)`", Markdown.escaped(summary) + "."]
         blocks.append("```\n\(usage)\n```")
@@ -17,12 +19,8 @@ extension Command {
         if !flags.isEmpty {
             blocks.append(Markdown.table(["Flag", "Meaning", "Default"], flags.map(Self.row)))
         }
-        for table in tables {
-            let rows = table.rows.map {
-                ["`\(Markdown.code($0.name))`", Markdown.cell($0.meaning)]
-            }
-            blocks.append(
-                Markdown.escaped(table.title) + ":\n\n" + Markdown.table(["", "Meaning"], rows))
+        for table in tables where !shared.contains(table) {
+            blocks.append(Markdown.escaped(table.title) + ":\n\n" + Markdown.table(table))
         }
         for example in examples {
             blocks.append("\(Markdown.escaped(example.meaning)):\n\n```\n\(example.line)\n```")
@@ -50,6 +48,21 @@ extension Program {
             ["Command", "What it does"],
             commands.map { ["`\(Markdown.code($0.usage))`", Markdown.cell($0.summary)] }) + "\n"
     }
+
+    /// The table of all commands, then each of them. A table that several commands have is there
+    /// once, below the list.
+    public func document() -> String {
+        let counts = commands.flatMap(\.tables).reduce(into: [String: Int]()) {
+            $0[$1.title, default: 0] += 1
+        }
+        var shared: [HelpTable] = []
+        for table in commands.flatMap(\.tables) where (counts[table.title] ?? 0) > 1 {
+            if !shared.contains(table) { shared.append(table) }
+        }
+        let tables = shared.map { "### \($0.title)\n\n\(Markdown.table($0))\n" }
+        let texts = commands.map { $0.markdown(leavingOut: shared) }
+        return ([markdown()] + tables + texts).joined(separator: "\n")
+    }
 }
 
 /// The pieces of Markdown that are generated.
@@ -59,6 +72,12 @@ enum Markdown {
         lines.append("|" + header.map { _ in "---|" }.joined())
         lines += rows.map { "| \($0.joined(separator: " | ")) |" }
         return lines.joined(separator: "\n")
+    }
+
+    static func table(_ table: HelpTable) -> String {
+        Self.table(
+            ["", "Meaning"],
+            table.rows.map { ["`\(code($0.name))`", cell($0.meaning)] })
     }
 
     /// Prose: what would be read as HTML or emphasis is escaped, `code` is kept as it is.

@@ -23,12 +23,15 @@ public struct Program: Equatable, Sendable {
     public enum Help: Equatable, Sendable {
         case program(Program)
         case command(Command)
+        /// Everything, in Markdown.
+        case document(Program)
     }
 
     /// Reads the whole command line without the program's own name.
     ///
     /// No words at all, `--help`, `-h` and `help [COMMAND]` ask for help, and so does `--help`
-    /// after a command. `--version` stands for the command `version` where there is one.
+    /// after a command; `help --markdown` asks for all of it. `--version` stands for the command
+    /// `version` where there is one.
     public func parse(
         _ words: [String], environment: (String) -> String? = { _ in nil }
     ) throws(FlagError) -> Invocation {
@@ -36,6 +39,7 @@ public struct Program: Equatable, Sendable {
         switch first {
         case "--help", "-h": return .help(.program(self))
         case "help":
+            if words.dropFirst() == ["--markdown"] { return .help(.document(self)) }
             let rest = Array(words.dropFirst().prefix { !PlainText.looksLikeFlag($0) })
             if rest.isEmpty { return .help(.program(self)) }
             return .help(try help(for: rest))
@@ -135,6 +139,7 @@ extension Program.Help {
         switch self {
         case .program(let program): program.help(width: width)
         case .command(let command): command.help(width: width)
+        case .document(let program): program.document()
         }
     }
 }

@@ -88,6 +88,21 @@ import Testing
         #expect(failure(line, ["ALCOVE_JSON": "maybe"])?.contains("ALCOVE_JSON") == true)
     }
 
+    @Test("Switches can be joined, and what takes a value cannot")
+    func joined() throws {
+        let command = Command(
+            "exec", summary: "s",
+            flags: [
+                Flag("interactive", short: "i", help: "i"), Flag("terminal", short: "t", help: "t"),
+                Flag("env", short: "e", value: "K=V", help: "e"),
+            ])
+        let parsed = try command.parse(["-it"])
+        #expect(parsed.isOn("interactive") && parsed.isOn("terminal"))
+        for word in ["-ie", "-ix", "-ii"] {
+            #expect(throws: FlagError.self) { try command.parse([word]) }
+        }
+    }
+
     @Test(
         "What is wrong is said in one line",
         arguments: [
@@ -97,7 +112,7 @@ import Testing
             (["-m64MiB"], "unknown flag `-m64MiB` (write `-m SIZE`)"),
             (
                 ["-rx"],
-                "unknown flag `-rx` (short flags cannot be joined: begin with `-r` alone)"
+                "unknown flag `-rx` (only switches can be joined: begin with `-r` alone)"
             ),
             (["--memory"], "`--memory` needs a value (write `--memory SIZE`)"),
             (["--memory", "--", "x"], "`--memory` needs a value (write `--memory SIZE`)"),

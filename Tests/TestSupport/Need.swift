@@ -33,6 +33,8 @@ public enum Need: String, CaseIterable, Sendable {
     case crun
     case runc
     case protoc
+    case fish
+    case zsh
     /// The Python packages that tests judge messages and calls by.
     case pythonEnvironment = "python-env"
 
@@ -57,7 +59,8 @@ public enum Need: String, CaseIterable, Sendable {
             "needs `\(program)` on the PATH (`scripts/setup --bench` installs it)"
         case .pythonEnvironment:
             "needs the Python environment `build/venv` (`scripts/python-env` makes it)"
-        case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc:
+        case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc, .fish,
+            .zsh:
             "needs `\(program)` on the PATH (`scripts/setup` installs it)"
         }
     }
@@ -82,7 +85,7 @@ public enum Need: String, CaseIterable, Sendable {
         case .overlay: Host.fileSystems.contains("overlay")
         case .pythonEnvironment: PythonEnvironment.isComplete
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
-            .runc, .protoc:
+            .runc, .protoc, .fish, .zsh:
             Host.executable(program) != nil
         }
     }
