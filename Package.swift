@@ -90,7 +90,10 @@ let package = Package(
         .target(name: "Console", swiftSettings: strict),
         .executableTarget(
             name: "alcove",
-            dependencies: ["Console", "HostReport", "Jail", "KVM", "LinuxKernel", "SandboxModel"],
+            dependencies: [
+                "AgentAPI", "AgentViews", "Console", "HostReport", "Jail", "KVM", "LinuxKernel",
+                "ProtocolBuffers", "RPC", "SandboxModel",
+            ],
             swiftSettings: strict + [.unsafeFlags(["-static-executable"])],
             linkerSettings: [
                 .unsafeFlags(["-static-executable"]),
@@ -121,6 +124,9 @@ let package = Package(
                 .unsafeFlags(["-static-stdlib"]),
                 .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
             ]),
+        .target(
+            name: "AgentViews", dependencies: ["AgentAPI", "Console", "ProtocolBuffers"],
+            swiftSettings: strict),
         .executableTarget(
             name: "protoc-gen-alcove-swift", dependencies: ["LinuxKernel", "ProtocolBuffers"],
             swiftSettings: strict),
@@ -150,7 +156,11 @@ let package = Package(
             dependencies: ["AgentOperations", "Console", "LinuxKernel", "TestSupport"],
             exclude: ["Python"], swiftSettings: strict),
         .testTarget(
-            name: "CommandTests", dependencies: ["Console", "SandboxModel", "TestSupport"],
+            name: "CommandTests",
+            dependencies: [
+                "AgentAPI", "AgentViews", "Console", "LinuxKernel", "ProtocolBuffers",
+                "SandboxModel", "TestSupport",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests",

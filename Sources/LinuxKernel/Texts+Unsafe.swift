@@ -24,6 +24,7 @@ public struct Signal: RawRepresentable, Hashable, Sendable {
     public static let kill = Signal(rawValue: 9)
     public static let user1 = Signal(rawValue: 10)
     public static let user2 = Signal(rawValue: 12)
+    public static let pipe = Signal(rawValue: 13)
     public static let terminate = Signal(rawValue: 15)
     public static let child = Signal(rawValue: 17)
     public static let windowChange = Signal(rawValue: 28)

@@ -125,7 +125,7 @@ public enum UnixSockets {
         case wouldBlock
         case failed(ErrorNumber)
 
-        fileprivate init(_ result: Int64) {
+        init(_ result: Int64) {
             switch result {
             case 0...: self = .bytes(Int(result))
             case -Int64(ErrorNumber.wouldBlock.rawValue),

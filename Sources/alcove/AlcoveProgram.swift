@@ -10,24 +10,57 @@ struct PerformableCommand: Sendable {
 
 /// The `alcove` command: which commands there are, and how what they throw is told.
 enum AlcoveProgram {
-    private static var commands: [PerformableCommand] {
+    /// Every command, and the first word of its path. Declaring one costs time: only those that
+    /// the words could mean are declared.
+    private static var declarations: [(word: String, commands: () -> [PerformableCommand])] {
         [
-            RunCommand.declaration, PlanCommand.declaration, PolicyCommand.declaration,
-            DoctorCommand.declaration, BenchCommand.declaration, VersionCommand.declaration,
+            ("run", { [RunCommand.declaration] }),
+            ("create", { [CreateCommand.declaration] }),
+            ("start", { [LifecycleCommands.start] }),
+            ("stop", { [LifecycleCommands.stop] }),
+            ("rm", { [LifecycleCommands.remove] }),
+            ("ps", { [PsCommand.declaration] }),
+            ("exec", { [ExecCommand.declaration] }),
+            ("logs", { [LogsCommand.declaration] }),
+            ("stats", { [StatsCommand.declaration] }),
+            ("events", { [EventsCommand.declaration] }),
+            ("wait", { [LifecycleCommands.wait] }),
+            ("pause", { [LifecycleCommands.pause] }),
+            ("resume", { [LifecycleCommands.resume] }),
+            ("update", { [UpdateCommand.declaration] }),
+            ("top", { [TopCommand.declaration] }),
+            ("capacity", { [NodeCommands.capacity] }),
+            ("drain", { [NodeCommands.drain] }),
+            ("info", { [NodeCommands.info] }),
+            ("image", { ImageCommands.declarations }),
+            ("plan", { [PlanCommand.declaration] }),
+            ("policy", { [PolicyCommand.declaration] }),
+            ("doctor", { [DoctorCommand.declaration] }),
+            ("bench", { [BenchCommand.declaration] }),
+            ("completion", { [CompletionCommand.declaration] }),
+            ("version", { [VersionCommand.declaration] }),
         ]
     }
 
-    /// The commands that the words could mean. Declaring one costs time: `run` starts without the
-    /// others.
     private static func commands(for words: [String]) -> [PerformableCommand] {
-        words.first == "run" ? [RunCommand.declaration] : commands
+        let declarations = declarations
+        let match = declarations.first { $0.word == words.first }
+        return match?.commands() ?? declarations.flatMap { $0.commands() }
     }
+
+    private static func program(of commands: [PerformableCommand]) -> Program {
+        Program(
+            "alcove",
+            summary: "start sandboxes, drive those of this node's agent, and look at the host",
+            commands: commands.map(\.command))
+    }
+
+    /// The program with every command.
+    static var whole: Program { program(of: commands(for: [])) }
 
     static func run(_ words: [String]) -> Never {
         let commands = commands(for: words)
-        let program = Program(
-            "alcove", summary: "start sandboxes and look at the host they run on",
-            commands: commands.map(\.command))
+        let program = program(of: commands)
         let code: Int32
         do {
             switch try program.parse(words, environment: { ProcessEnvironment.value(of: $0) }) {
@@ -37,6 +70,9 @@ enum AlcoveProgram {
                 code = 0
             case .perform(let parsed): code = try perform(parsed, commands)
             }
+        } catch let failure as AgentFailure {
+            Messages.tell(failure)
+            code = failure.code
         } catch {
             let refusal = Messages.refusal(error)
             Messages.tell(refusal)

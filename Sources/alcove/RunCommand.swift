@@ -1,3 +1,4 @@
+internal import AgentAPI
 internal import Console
 internal import Jail
 internal import LinuxKernel
@@ -12,21 +13,28 @@ enum RunCommand {
                 The command's standard streams are those of `alcove`; it gets a terminal of its \
                 own when `alcove` has one. SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 \
                 are passed on to it. When it ends, everything that it has left running ends too.
+                Where an agent answers at the socket, and there is no standard input to pass on, \
+                the agent runs it: IMAGE can be the name of an imported image then, the first \
+                SIGHUP, SIGINT, SIGQUIT or SIGTERM asks it to stop, and the second ends it. There \
+                is no standard input when that is /dev/null, closed, or an empty pipe whose \
+                writer is gone. In all other cases, a terminal among them, and with `--local`, \
+                `alcove` starts the sandbox itself. `--agent` insists on the agent, and leaves \
+                standard input alone.
                 `--json` prints the result after the command's output; `--result` keeps the two \
                 apart. Both also tell of a sandbox that was refused before it was started.
                 """,
             flags: SandboxFlags.flags + [
-                Flag(
-                    "timeout", value: "DURATION", help: "stop it after this time, as in 30s or 1.5m"
-                ),
-                Flag(
-                    "stop-grace", value: "DURATION", default: "2s",
-                    help: "time between SIGTERM, which asks it to stop, and its end, as in 500ms"),
+                Flag("local", help: "start it from here, whether there is an agent or not"),
+                Flag("agent", help: "have the agent start it, without standard input"),
+                Agent.socketFlag,
+            ] + AgentSpec.timeFlags + [
                 Flag("timeline", help: "print when each stage of the start was reached"),
                 Flag("json", help: "print the result as JSON, as the last line of the output"),
-                Flag("result", value: "FILE", help: "write the result as JSON to a file"),
+                Flag(
+                    "result", value: "FILE", completes: .files,
+                    help: "write the result as JSON to a file"),
             ],
-            arguments: [SandboxFlags.image], trailing: .command, tables: [exitCodes],
+            arguments: [AgentSpec.image], trailing: .command, tables: [exitCodes],
             examples: [
                 Example(
                     "alcove run build/rootfs/base -- sh -c 'echo hello'", "a shell command"),
@@ -41,16 +49,19 @@ enum RunCommand {
         rows: [
             .init("0-255", "the command's own, or 128 and the number of the signal that ended it")
         ]
-            + SandboxError.Code.allCases.map { .init("\($0.rawValue)", $0.meaning) }
-            + [.init("\(SandboxOutcome.outOfMemoryCode)", "the memory limit is used up")])
+            + (SandboxError.Code.allCases.map { (code: $0.rawValue, meaning: $0.meaning) }
+            + AgentExitCode.allCases.map { (code: $0.rawValue, meaning: $0.meaning) }
+            + [(code: SandboxOutcome.outOfMemoryCode, meaning: "the memory limit is used up")])
+            .sorted { $0.code < $1.code }.map { .init("\($0.code)", $0.meaning) })
 
     private static func perform(_ parsed: ParsedCommand) throws -> Int32 {
         let outcome: SandboxOutcome
         do {
-            outcome = try run(parsed)
+            outcome =
+                try agent(parsed).map { try run(parsed, on: $0) } ?? run(parsed)
         } catch {
             do {
-                try writeResult(SandboxOutcome(refused: Messages.refusal(error)), parsed)
+                try writeResult(of: error, parsed)
             } catch let other {
                 // What was refused is told by the caller, and its code is the exit code.
                 Messages.tell(Messages.refusal(other))
@@ -59,6 +70,25 @@ enum RunCommand {
         }
         try tell(outcome, parsed)
         return outcome.exitCode
+    }
+
+    /// The agent, where it is to run the sandbox.
+    private static func agent(_ parsed: ParsedCommand) throws -> Agent? {
+        let (isLocal, isAgent) = (parsed.isOn("local"), parsed.isOn("agent"))
+        if isLocal, isAgent {
+            throw FlagError(
+                "`--local` and `--agent` exclude each other", hint: "leave one of them")
+        }
+        if isAgent { return try Agent(parsed) }
+        let socket = parsed.string("socket") ?? Agent.standardSocket
+        guard !isLocal, Files.exists(socket), StandardStream.input.isOver else { return nil }
+        return try? Agent(parsed)
+    }
+
+    private static func run(_ parsed: ParsedCommand, on agent: Agent) throws -> SandboxOutcome {
+        try AgentRun.run(try AgentSpec.spec(parsed), on: agent) { limits in
+            warn(of: limits.compactMap(\.model))
+        }
     }
 
     private static func run(_ parsed: ParsedCommand) throws -> SandboxOutcome {
@@ -86,7 +116,7 @@ enum RunCommand {
         return outcome
     }
 
-    private static func warn(of limits: [LimitStatus]) {
+    private static func warn(of limits: [SandboxModel.LimitStatus]) {
         for limit in limits {
             guard let reason = limit.reason else { continue }
             Messages.write(
@@ -112,10 +142,23 @@ enum RunCommand {
         try writeResult(outcome, parsed)
     }
 
+    /// The result of what was refused before anything was started.
+    private static func writeResult(of error: any Error, _ parsed: ParsedCommand) throws {
+        guard let failure = error as? AgentFailure else {
+            return try writeResult(SandboxOutcome(refused: Messages.refusal(error)), parsed)
+        }
+        try writeResult(failure.refusal, parsed)
+    }
+
     /// The result for a program, where it was asked for.
     private static func writeResult(_ outcome: SandboxOutcome, _ parsed: ParsedCommand) throws {
         guard parsed.isOn("json") || parsed.isGiven("result") else { return }
-        let line = JSONWriter.text(outcome.json) + "\n"
+        try writeResult(outcome.json, parsed)
+    }
+
+    private static func writeResult(_ result: JSONValue, _ parsed: ParsedCommand) throws {
+        guard parsed.isOn("json") || parsed.isGiven("result") else { return }
+        let line = JSONWriter.text(result) + "\n"
         if parsed.isOn("json") { StandardStream.output.write(line) }
         if let path = parsed.string("result") {
             let file = try Files.open(path, [.writeOnly, .create, .truncate])

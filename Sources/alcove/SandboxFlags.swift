@@ -7,7 +7,7 @@ internal import SandboxModel
 enum SandboxFlags {
     static let flags: [Flag] = limitFlags + identityFlags + rootFlags
 
-    private static let limitFlags = [
+    static let limitFlags = [
         Flag("memory", value: "SIZE", help: "limit its memory, as in 128MiB"),
         Flag("cpus", value: "COUNT", help: "limit its CPU time, as in 0.5 or 2"),
         Flag("pids", value: "COUNT", help: "limit its processes and threads"),
@@ -17,6 +17,7 @@ enum SandboxFlags {
             help: "limit writes to the image's disk, as in 10MiB/s or 100Mbit/s"),
         Flag(
             "limits", value: "POLICY", default: "strict",
+            completes: .words(SandboxSpec.LimitPolicy.allCases.map(\.rawValue)),
             help: "refuse a limit that the host cannot enforce (strict), or go on (best-effort)"),
         Flag(
             "rlimit", value: "NAME=SOFT[:HARD]", repeatable: true,
@@ -35,6 +36,7 @@ enum SandboxFlags {
             help: "give it a user namespace with this map of users and groups"),
         Flag(
             "denied-calls", value: "ANSWER", default: "kill",
+            completes: .words(["kill", "errno"]),
             help: "what a denied system call does: kill its process, or errno"),
     ]
 
@@ -45,24 +47,37 @@ enum SandboxFlags {
             help: "bound what it may write in memory, as in 64MiB"),
     ]
 
-    static let image = Argument("IMAGE", help: "the image: path of a directory tree")
+    static let image = Argument(
+        "IMAGE", completes: .folders, help: "the image: path of a directory tree")
 
     /// The sandbox that the flags describe, and its image.
     static func spec(
         _ parsed: ParsedCommand, image: borrowing ImageTree
     ) throws -> SandboxSpec {
-        var spec = SandboxSpec(image: image.path, command: parsed.trailing)
+        var spec = try spec(parsed, imagePath: image.path)
+        if parsed.isGiven("user"), let text = parsed.string("user") {
+            guard let user = image.user(named: text) else {
+                throw parsed.refuse(
+                    "user", "`\(text)` is no user of the image",
+                    hint: "give USER or USER:GROUP as numbers, or a name in its /etc/passwd")
+            }
+            spec.user = user
+        }
+        return spec
+    }
+
+    /// The same without the user, whom only the image knows.
+    static func spec(_ parsed: ParsedCommand, imagePath: String) throws -> SandboxSpec {
+        var spec = SandboxSpec(image: imagePath, command: parsed.trailing)
         spec.limits = try limits(parsed)
-        spec.limitPolicy =
-            try parsed.choice("limits", of: SandboxSpec.LimitPolicy.allCases.map(\.rawValue))
-            .flatMap(SandboxSpec.LimitPolicy.init) ?? .strict
+        spec.limitPolicy = try limitPolicy(parsed)
         spec.workingDirectory = parsed.string("workdir") ?? "/"
         spec.hostname = parsed.string("hostname") ?? "sandbox"
         spec.root = parsed.isOn("read-only") ? .readOnly : .writable
         if let scratch = try size("scratch", parsed, atLeast: Limits.smallestScratchBytes) {
             spec.scratchBytes = scratch
         }
-        try addIdentity(parsed, image: image, to: &spec)
+        try addIdentityMaps(parsed, to: &spec)
         try addProcessLimits(parsed, to: &spec)
         if try parsed.choice("denied-calls", of: ["kill", "errno"]) == "errno" {
             spec.deniedCalls = .errno
@@ -75,7 +90,12 @@ enum SandboxFlags {
         return spec
     }
 
-    private static func limits(_ parsed: ParsedCommand) throws -> Limits {
+    static func limitPolicy(_ parsed: ParsedCommand) throws -> SandboxSpec.LimitPolicy {
+        try parsed.choice("limits", of: SandboxSpec.LimitPolicy.allCases.map(\.rawValue))
+            .flatMap(SandboxSpec.LimitPolicy.init) ?? .strict
+    }
+
+    static func limits(_ parsed: ParsedCommand) throws -> Limits {
         var limits = Limits()
         limits.memoryBytes = try size("memory", parsed, atLeast: Limits.smallestMemoryBytes)
         limits.milliCPUs = try parsed.milliCPUs("cpus", in: 0...1_000_000).map { UInt32($0) }
@@ -98,17 +118,9 @@ enum SandboxFlags {
             hint: "add a unit, as in \(bytes == 0 ? "128" : "\(bytes)")MiB")
     }
 
-    private static func addIdentity(
-        _ parsed: ParsedCommand, image: borrowing ImageTree, to spec: inout SandboxSpec
+    private static func addIdentityMaps(
+        _ parsed: ParsedCommand, to spec: inout SandboxSpec
     ) throws {
-        if parsed.isGiven("user"), let text = parsed.string("user") {
-            guard let user = image.user(named: text) else {
-                throw parsed.refuse(
-                    "user", "`\(text)` is no user of the image",
-                    hint: "give USER or USER:GROUP as numbers, or a name in its /etc/passwd")
-            }
-            spec.user = user
-        }
         for text in parsed.strings("map-user") {
             let numbers = text.split(separator: ":", omittingEmptySubsequences: false).map {
                 UInt32($0)

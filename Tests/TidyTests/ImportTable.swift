@@ -49,6 +49,7 @@ enum ImportTable {
         Row("ProtocolBuffers", .library),
         Row("protoc-gen-alcove-swift", .program, ["ProtocolBuffers", "LinuxKernel"]),
         Row("AgentAPI", .library, ["LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel"]),
+        Row("AgentViews", .library, ["AgentAPI", "Console", "ProtocolBuffers"]),
         Row(
             "Agent", .library,
             [
@@ -60,7 +61,10 @@ enum ImportTable {
             ["Agent", "AgentOperations", "Console", "LinuxKernel", "RPC", "SandboxModel"]),
         Row(
             "alcove", .program,
-            ["Console", "HostReport", "SandboxModel", "Jail", "KVM", "LinuxKernel"]),
+            [
+                "Console", "HostReport", "SandboxModel", "Jail", "KVM", "LinuxKernel", "RPC",
+                "ProtocolBuffers", "AgentAPI", "AgentViews",
+            ]),
     ]
 
     /// Modules of C, which must not reach a public signature. Targets of C are added to them.

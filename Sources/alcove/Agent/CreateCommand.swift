@@ -1,0 +1,64 @@
+internal import AgentAPI
+internal import AgentViews
+internal import Console
+internal import LinuxKernel
+internal import SandboxModel
+
+/// `alcove create`
+enum CreateCommand {
+    static let declaration = PerformableCommand(
+        command: Command(
+            "create", summary: "reserve a sandbox on this node, and start it with `--start`",
+            discussion: """
+                Prints the id. The same id with the same flags gives the same sandbox again. What \
+                the sandbox writes is kept, see `alcove logs`; it has no standard input.
+                IMAGE is a directory, or where there is none of that path, the name of an imported \
+                image.
+                """,
+            flags: [
+                Flag(
+                    "id", value: "ID", defaultNote: "made up",
+                    help: "its id: letters a-z, digits and -_. after the first"),
+                Flag("start", short: "s", help: "start it too"),
+                Flag(
+                    "terminal", short: "t", help: "a terminal as its standard streams"),
+                Flag(
+                    "isolation", value: "KIND", default: "auto",
+                    completes: .words(["auto", "process", "microvm"]),
+                    help: "how it is kept apart from the node: auto, process or microvm"),
+            ] + AgentSpec.timeFlags + SandboxFlags.flags + [Agent.jsonFlag, Agent.socketFlag],
+            arguments: [AgentSpec.image], trailing: .command, tables: [AgentExitCode.startTable],
+            examples: [
+                Example(
+                    "alcove create --id web --memory 128MiB base -- /bin/app --port 80",
+                    "reserve one, from an imported image"),
+                Example("alcove create --start ./rootfs -- sleep 60", "start one from a directory"),
+            ]),
+        perform: perform)
+
+    private static func perform(_ parsed: ParsedCommand) throws -> Int32 {
+        var spec = try AgentSpec.spec(parsed)
+        spec.terminal = parsed.isOn("terminal")
+        spec.isolation =
+            switch try parsed.choice("isolation", of: ["auto", "process", "microvm"]) {
+            case "process": .process
+            case "microvm": .microvm
+            default: .auto
+            }
+        let id = parsed.string("id") ?? AgentSpec.newID(for: spec.image)
+        let agent = try Agent(parsed)
+        let created = try agent.request(
+            SandboxesMethods.create, CreateRequest(id: id, spec: spec), to: "create `\(id)`")
+        for warning in created.sandbox.map(SandboxText.warnings) ?? [] { Messages.warn(warning) }
+        guard parsed.isOn("start") else {
+            StandardStream.output.write(
+                parsed.isOn("json") ? MessageJSON.document(created) : "\(id)\n")
+            return 0
+        }
+        let started = try agent.request(
+            SandboxesMethods.start, StartRequest(id: id), to: "start `\(id)`")
+        StandardStream.output.write(
+            parsed.isOn("json") ? MessageJSON.document(started) : "\(id)\n")
+        return 0
+    }
+}
