@@ -151,6 +151,9 @@ let package = Package(
         .testTarget(
             name: "ConsoleTests", dependencies: ["Console", "TestSupport"], exclude: ["zsh-offers"],
             swiftSettings: strict),
+        .executableTarget(
+            name: "OperatedProgram", dependencies: ["AgentOperations", "LinuxKernel"],
+            path: "Tests/OperatedProgram", swiftSettings: strict),
         .testTarget(
             name: "AgentOperationsTests",
             dependencies: ["AgentOperations", "Console", "LinuxKernel", "TestSupport"],

@@ -12,3 +12,5 @@ const char *alcove_signal_name(int number) { return sigabbrev_np(number); }
 void alcove_free(void *memory) { free(memory); }
 
 char **alcove_environment(void) { return environ; }
+
+void alcove_environment_remove(const char *name) { unsetenv(name); }

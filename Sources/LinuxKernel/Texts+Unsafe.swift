@@ -43,7 +43,8 @@ public enum ProcessEnvironment {
     /// Every `NAME=value` entry, in order.
     public static var entries: [String] {
         var result: [String] = []
-        // SAFETY: the environment is ended by null, and nothing in this program changes it.
+        // SAFETY: the environment is ended by null, and `remove` alone changes it, before there is
+        // a second thread.
         guard var entry = unsafe alcove_environment() else { return [] }
         // SAFETY: as above.
         while let text = unsafe entry.pointee {
@@ -59,5 +60,13 @@ public enum ProcessEnvironment {
     public static func value(of name: String) -> String? {
         let prefix = name + "="
         return entries.first { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+    }
+
+    /// Takes variables out of the environment of this process, so that no child gets them.
+    ///
+    /// For the start of a program: no other thread may be at the environment meanwhile.
+    public static func remove(_ names: [String]) {
+        // SAFETY: the C library reads the name during the call; the caller keeps other threads off.
+        for name in names { unsafe alcove_environment_remove(name) }
     }
 }

@@ -115,6 +115,18 @@ public final class ChildProcess {
         }
     }
 
+    /// Reads until this text stands in the error output.
+    public func waitForErrorOutput(
+        _ text: String, timeout: Duration = .seconds(60)
+    ) throws(OutputMissing) {
+        let deadline = ContinuousClock.now + timeout
+        while !errorOutput.contains(text) {
+            guard errorDescriptor >= 0, step(deadline: deadline) else {
+                throw OutputMissing(expected: text, output: output, errorOutput: errorOutput)
+            }
+        }
+    }
+
     /// Waits until the program itself ends; what it left behind may still write.
     public func waitForEnd(timeout: Duration = .seconds(60)) throws(RunFailure) {
         let deadline = ContinuousClock.now + timeout

@@ -35,6 +35,9 @@ public enum Need: String, CaseIterable, Sendable {
     case protoc
     case fish
     case zsh
+    case systemdAnalyze = "systemd-analyze"
+    case systemdNotify = "systemd-notify"
+    case systemdSocketActivate = "systemd-socket-activate"
     /// The Python packages that tests judge messages and calls by.
     case pythonEnvironment = "python-env"
 
@@ -60,7 +63,7 @@ public enum Need: String, CaseIterable, Sendable {
         case .pythonEnvironment:
             "needs the Python environment `build/venv` (`scripts/python-env` makes it)"
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc, .fish,
-            .zsh:
+            .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate:
             "needs `\(program)` on the PATH (`scripts/setup` installs it)"
         }
     }
@@ -85,7 +88,7 @@ public enum Need: String, CaseIterable, Sendable {
         case .overlay: Host.fileSystems.contains("overlay")
         case .pythonEnvironment: PythonEnvironment.isComplete
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
-            .runc, .protoc, .fish, .zsh:
+            .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate:
             Host.executable(program) != nil
         }
     }

@@ -85,6 +85,9 @@ void alcove_free(void *memory);
 /// The calling process's environment, ended by null.
 char **alcove_environment(void);
 
+/// Takes a variable out of it. Nobody else may be at the environment meanwhile.
+void alcove_environment_remove(const char *name);
+
 /// The monotonic clock, in nanoseconds; no system call where the kernel offers that.
 uint64_t alcove_monotonic_nanoseconds(void);
 
