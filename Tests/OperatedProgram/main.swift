@@ -4,9 +4,11 @@ internal import Glibc
 // A program that is run as the agent is: tests start it under the tools of a service manager.
 
 do {
-    switch CommandLine.arguments.dropFirst().first {
+    let words = Array(CommandLine.arguments.dropFirst())
+    switch words.first {
     case "adopt": try Adoption.report()
-    default: throw ServiceError("usage: OperatedProgram adopt")
+    case "log" where words.count == 2: try Logging.log(words[1])
+    default: throw ServiceError("usage: OperatedProgram adopt | log FORMAT")
     }
 } catch {
     print("\(error)")
