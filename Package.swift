@@ -110,8 +110,8 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "AgentAPI", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel",
-                "Store",
+                "AgentAPI", "AgentOperations", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
+                "SandboxModel", "Store",
             ],
             swiftSettings: strict),
         .executableTarget(

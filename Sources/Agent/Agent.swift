@@ -1,4 +1,5 @@
 internal import AgentAPI
+public import AgentOperations
 internal import LinuxKernel
 internal import ProtocolBuffers
 public import RPC
@@ -19,7 +20,7 @@ public final class Agent {
     /// Opens the record, takes over what an earlier agent left, and is ready to serve. The loop is
     /// not running yet, and the calling thread is the one that will run it.
     public init(
-        _ settings: NodeSettings, loop: EventLoop, death: DeathAt? = nil
+        _ settings: NodeSettings, loop: EventLoop, log: Log, death: DeathAt? = nil
     ) throws(AgentError) {
         do throws(SystemCallError) {
             try Files.makeDirectories(settings.stateDirectory, permissions: 0o700)
@@ -47,7 +48,7 @@ public final class Agent {
         }
         node = try NodeAgent(
             loop: loop, settings: settings, store: store, engines: engines, spawner: spawner,
-            workers: workers, death: death)
+            workers: workers, log: log, death: death)
         health = HealthService(services: Definitions.services.map(\.name))
         reflection = ReflectionService()
         try node.recover()

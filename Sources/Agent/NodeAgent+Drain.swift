@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import AgentOperations
 internal import LinuxKernel
 internal import ProtocolBuffers
 internal import RPC
@@ -49,6 +50,7 @@ extension NodeAgent {
     func drainAdvanced() {
         guard drain != nil, drain?.isDone == false, remaining == 0 else { return }
         drain?.isDone = true
+        log.info("the node is drained")
         capacityChanged()
     }
 

@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import AgentOperations
 internal import Jail
 internal import LinuxKernel
 internal import ProtocolBuffers
@@ -88,6 +89,9 @@ extension NodeAgent {
             draft.add(.adopted(.init(state: managed.sandbox.state)), of: managed.id)
         }
         armTimeout(managed)
+        log.info(
+            "a running sandbox was adopted",
+            ["sandbox.id": .text(managed.id)])
     }
 
     /// Nothing of it runs: its start is taken back, or its stop has nothing left to do.
@@ -108,11 +112,19 @@ extension NodeAgent {
         for engine in engines.values {
             do throws(SandboxError) {
                 for orphan in try engine.removeOrphans(keeping: numbers) {
+                    log.info(
+                        "what belonged to no sandbox was removed",
+                        [
+                            "orphan.kind": .text(orphan.kind),
+                            "orphan.name": .text(orphan.name),
+                        ])
                     journal.record { change in
                         change.add(.orphanRemoved(.init(kind: orphan.kind, name: orphan.name)))
                     }
                 }
             } catch {
+                log.error(
+                    "what belongs to no sandbox cannot be removed", ["error": LogValue(error)])
             }
         }
     }

@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import AgentOperations
 internal import Jail
 internal import LinuxKernel
 internal import RPC
@@ -22,6 +23,7 @@ final class NodeAgent: @unchecked Sendable {
     let spawner: Workers
     let workers: Workers
     let steps: StepCounter
+    let log: Log
     let logHub: LogHub
     let identity: NodeIdentity
 
@@ -47,13 +49,14 @@ final class NodeAgent: @unchecked Sendable {
     /// - Parameter engines: at least one.
     init(
         loop: EventLoop, settings: NodeSettings, store: Store, engines: [any SandboxEngine],
-        spawner: Workers, workers: Workers, death: DeathAt?
+        spawner: Workers, workers: Workers, log: Log, death: DeathAt?
     ) throws(AgentError) {
         self.loop = loop
         self.settings = settings
         self.engines = Dictionary(uniqueKeysWithValues: engines.map { ($0.kind, $0) })
         self.spawner = spawner
         self.workers = workers
+        self.log = log
         limitKinds = NodeCapabilities.detect().limitKinds
         steps = StepCounter(death: death)
         logHub = LogHub(loop: loop)
@@ -74,7 +77,7 @@ final class NodeAgent: @unchecked Sendable {
         } catch {
             throw AgentError(error)
         }
-        journal.onFailureChange = { [unowned self] in capacityChanged() }
+        journal.onFailureChange = { [unowned self] in noteRecordFailure() }
     }
 
     /// A number that no other sandbox of this node has or had.
@@ -93,6 +96,16 @@ final class NodeAgent: @unchecked Sendable {
             milliCPUs: UInt64(Machine.cpuCount) * 1000, memoryBytes: load.memoryTotal,
             pids: load.pidsLimit, diskBytes: load.diskTotal, addresses: settings.addressesLimit,
             sandboxes: settings.sandboxesLimit)
+    }
+
+    private func noteRecordFailure() {
+        if let failure = journal.failure {
+            log.error(
+                "the record cannot be written", ["error": LogValue(failure.error)])
+        } else {
+            log.info("the record can be written again")
+        }
+        capacityChanged()
     }
 
     // MARK: - Hops

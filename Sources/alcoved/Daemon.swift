@@ -61,52 +61,36 @@ enum Daemon {
         return try serve(configuration, death: try DaemonFlags.death(parsed))
     }
 
-    private static func serve(_ configuration: AgentConfiguration, death: DeathAt?) throws -> Int32
-    {
+    private static func serve(
+        _ configuration: AgentConfiguration, death: DeathAt?
+    ) throws -> Int32 {
+        // Before any thread: all three take what is theirs out of the environment.
+        let format = Log.Format(configuration.logFormat, environment: ProcessEnvironment.entries)
+        let manager = try ServiceManager.adopt()
+        var inherited = try InheritedSockets.adopt()
+        let log = Log(level: configuration.logLevel, format: format)
         let signals = try SignalReader([.terminate, .interrupt])
         let loop = try EventLoop(named: "agent")
-        let agent = try Agent(NodeSettings(configuration), loop: loop, death: death)
+        let agent = try Agent(NodeSettings(configuration), loop: loop, log: log, death: death)
         var limits = ServerLimits()
         limits.keepalive = configuration.keepalive > .zero ? configuration.keepalive : nil
         limits.keepaliveTimeout = configuration.keepaliveTimeout
         let server = Server(loop: loop, endpoints: agent.endpoints, limits: limits)
-        try listen(server, configuration)
+        try AgentSockets.listen(server, configuration, &inherited)
+        let watchdog = Watchdog(manager, on: loop)
         try loop.watch(signals.descriptor.rawValue, for: .readable) { _ in
             guard !signals.pending().isEmpty else { return }
+            // Who is told of it too late ends the service the hard way, which is no harm.
+            _ = try? manager.tell(.stopping)
             agent.end()
             server.shutDown(within: farewell) { loop.stop() }
         }
         agent.begin()
-        say("serving at \(configuration.socket.path)")
+        watchdog.begin()
+        _ = try? manager.tell(.ready, .status("serving at \(configuration.socket.path)"))
+        log.info("serving", ["socket.path": .text(configuration.socket.path)])
         loop.runOnThisThread()
         agent.close()
         return 0
-    }
-
-    private static func listen(_ server: Server, _ configuration: AgentConfiguration) throws {
-        let users: Listener.Users =
-            configuration.allowedUsers.isEmpty ? .any : .only(Set(configuration.allowedUsers))
-        server.listen(on: try listener(configuration.socket, users: users))
-        guard !configuration.monitor.path.isEmpty else { return }
-        server.listen(on: try listener(configuration.monitor, users: .any, isReadOnly: true))
-    }
-
-    private static func listener(
-        _ socket: AgentConfiguration.Socket, users: Listener.Users, isReadOnly: Bool = false
-    ) throws -> Listener {
-        let slash = socket.path.lastIndex(of: "/") ?? socket.path.startIndex
-        try Files.makeDirectories(String(socket.path[..<slash]))
-        var group: UInt32?
-        if !socket.group.isEmpty {
-            group = Groups.number(of: socket.group)
-            guard group != nil else {
-                throw AgentError(
-                    "the host has no group `\(socket.group)` for the socket `\(socket.path)`",
-                    hint: "make it by `groupadd --system \(socket.group)`")
-            }
-        }
-        return try Listener(
-            path: socket.path, mode: socket.mode, group: group, users: users,
-            isReadOnly: isReadOnly)
     }
 }

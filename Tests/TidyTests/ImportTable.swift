@@ -53,8 +53,8 @@ enum ImportTable {
         Row(
             "Agent", .library,
             [
-                "AgentAPI", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel",
-                "Store",
+                "AgentAPI", "AgentOperations", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
+                "SandboxModel", "Store",
             ]),
         Row(
             "alcoved", .program,
