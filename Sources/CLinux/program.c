@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+enum { MOST_RESOLUTIONS = 1000 };
+
 // Nothing here may touch errno, thread-local storage or the heap: the child shares all of them
 // with the thread that started it, which may go on at the same time.
 
@@ -73,9 +75,16 @@ static int64_t perform(struct alcove_run *run, const struct alcove_call *call) {
         alcove_tell((int32_t *)(uintptr_t)arguments[0], 1);
         return 0;
     default:
-        return alcove_system_call(call->number, arguments[0], arguments[1], arguments[2],
-                                  arguments[3], arguments[4], arguments[5]);
+        break;
     }
+    int64_t result;
+    int attempts = MOST_RESOLUTIONS;
+    do
+        result = alcove_system_call(call->number, arguments[0], arguments[1], arguments[2],
+                                    arguments[3], arguments[4], arguments[5]);
+    // While others mount and rename, the kernel cannot tell whether `..` leads out, and says so.
+    while (result == -EAGAIN && call->number == SYS_openat2 && --attempts > 0);
+    return result;
 }
 
 /// The child's whole life before `exec`. Comes back only when a call failed.

@@ -97,15 +97,24 @@ public enum Files {
         var how = open_how(
             flags: mode.union(.closeOnExec).rawValue, mode: 0, resolve: resolving.rawValue)
         let number = directory.rawValue
-        let result = withAddress(of: path) { path in
-            withAddress(of: &how) { how in
-                systemCall(
-                    __NR_openat2, UInt64(argument: number), path, how,
-                    UInt64(MemoryLayout<open_how>.size))
+        // While others mount and rename, the kernel cannot tell whether `..` leads out, and says
+        // so: then it is asked again.
+        for attempt in 1...Self.mostResolutions {
+            let result = withAddress(of: path) { path in
+                withAddress(of: &how) { how in
+                    systemCall(
+                        __NR_openat2, UInt64(argument: number), path, how,
+                        UInt64(MemoryLayout<open_how>.size))
+                }
             }
+            let isRace = result == -Int64(ErrorNumber.wouldBlock.rawValue)
+            if isRace, attempt < Self.mostResolutions { continue }
+            return Descriptor(owning: Int32(try checked(result, "open", path)))
         }
-        return Descriptor(owning: Int32(try checked(result, "open", path)))
+        preconditionFailure("the last attempt gives a result")
     }
+
+    private static let mostResolutions = 1000
 
     public static func status(
         of path: String, at directory: borrowing Descriptor, followingLinks: Bool = true

@@ -115,5 +115,17 @@ extension SandboxTests {
             }
             #expect(cgroups.sandboxes == [])
         }
+
+        /// As it says of a path with `..` when it cannot tell whether that leads out.
+        @Test(
+            "what the kernel cannot resolve while others mount is asked for again", .needs(.strace))
+        func unresolved() throws {
+            let words = ["-f", "-o", "/dev/null", "-e", "trace=openat2"]
+            let result = try run(
+                "strace",
+                arguments: words + ["-e", "inject=openat2:error=EAGAIN:when=1..3"]
+                    + Sandboxed.words(["pwd"], ["--workdir", "/tmp"]))
+            #expect(result.output == "/tmp\n" && result.errorOutput.isEmpty, "\(result)")
+        }
     }
 }
