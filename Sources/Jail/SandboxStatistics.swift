@@ -5,6 +5,8 @@ public struct SandboxStatistics: Equatable, Sendable {
         public var systemMicroseconds: UInt64 = 0
         public var throttledMicroseconds: UInt64 = 0
         public var throttledPeriods: UInt64 = 0
+
+        public init() {}
     }
 
     public struct Memory: Equatable, Sendable {
@@ -14,11 +16,15 @@ public struct SandboxStatistics: Equatable, Sendable {
         /// Nil without a limit.
         public var limitBytes: UInt64?
         public var kills: UInt64 = 0
+
+        public init() {}
     }
 
     public struct Pids: Equatable, Sendable {
         public var current: UInt32 = 0
         public var limit: UInt32?
+
+        public init() {}
     }
 
     public struct IO: Equatable, Sendable {
@@ -26,6 +32,8 @@ public struct SandboxStatistics: Equatable, Sendable {
         public var writeBytes: UInt64 = 0
         public var reads: UInt64 = 0
         public var writes: UInt64 = 0
+
+        public init() {}
     }
 
     /// All links but the loopback, as the sandbox sees them.
@@ -36,6 +44,8 @@ public struct SandboxStatistics: Equatable, Sendable {
         public var sentBytes: UInt64 = 0
         public var sentPackets: UInt64 = 0
         public var sentDropped: UInt64 = 0
+
+        public init() {}
     }
 
     /// Time lost in waiting for a resource, as the kernel's pressure stall information.
@@ -45,10 +55,17 @@ public struct SandboxStatistics: Equatable, Sendable {
             public var average60: Double = 0
             public var average300: Double = 0
             public var totalMicroseconds: UInt64 = 0
+
+            public init() {}
         }
 
         public var some: Stall
         public var full: Stall?
+
+        public init(some: Stall, full: Stall?) {
+            self.some = some
+            self.full = full
+        }
     }
 
     /// By the clock of the day.

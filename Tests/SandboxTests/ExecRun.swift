@@ -41,7 +41,7 @@ final class ExecRun {
         var interests = readers.map { Readiness.Interest($0 ?? -1) }
         let writer = pendingInput.isEmpty ? nil : session.inputDescriptor
         interests.append(Readiness.Interest(writer ?? -1, writing: true))
-        try Readiness.wait(for: &interests)
+        try Patience.wait(for: &interests)
         if interests[0].isReady, let event = session.takeEvent() { events.append(event) }
         if interests[1].isReady, case .bytes(let bytes) = session.readOutput() { output += bytes }
         if interests[2].isReady, !hasTerminal, case .bytes(let bytes) = session.readError() {

@@ -11,6 +11,8 @@ final class LastingDriver {
     let folder: TemporaryFolder
     let image: String
     private var count = 0
+    /// Children of this process: each is reaped, since those who wait for any child would find it.
+    private var started: [LastingSandbox] = []
 
     init(image: String? = nil) throws {
         self.image = try image ?? TestImage.shared()
@@ -21,6 +23,7 @@ final class LastingDriver {
     }
 
     deinit {
+        for sandbox in started where (try? sandbox.kill()) != nil { _ = try? sandbox.untilOver() }
         for name in cgroups { try? host.removeCgroup(named: name) }
         try? Files.removeDirectory(host.cgroupPath ?? "")
     }
@@ -45,7 +48,13 @@ final class LastingDriver {
         let folder = try folder ?? newFolder()
         let prepared = try PreparedSandbox(
             spec, image: .open(image), on: host, lasting: Lasting(logBytes: logBytes))
-        return try prepared.startLasting(in: folder, cgroup: "test-\(count)")
+        return try start(prepared, in: folder)
+    }
+
+    func start(_ prepared: PreparedSandbox, in folder: SandboxFolder) throws -> LastingSandbox {
+        let sandbox = try prepared.startLasting(in: folder, cgroup: "test-\(count)")
+        started.append(sandbox)
+        return sandbox
     }
 
     func shell(
@@ -54,6 +63,9 @@ final class LastingDriver {
     ) throws -> LastingSandbox {
         try start(["sh", "-c", script], logBytes: logBytes, change: change)
     }
+
+    /// Lets go of the sandboxes so far, which have ended.
+    func forgetEnded() { started = [] }
 
     func adopt(_ sandbox: LastingSandbox) throws -> LastingSandbox.Adoption {
         try LastingSandbox.adopt(
@@ -85,7 +97,7 @@ extension LastingSandbox {
     func untilOver() throws -> SandboxOutcome {
         while true {
             var interests = [Readiness.Interest(processDescriptor)]
-            try Readiness.wait(for: &interests)
+            try Patience.wait(for: &interests)
             if let outcome = try finish() { return outcome }
         }
     }
@@ -95,7 +107,7 @@ extension LastingSandbox {
         collect()
         while progress == .settingUp, let report = reportDescriptor {
             var interests = [Readiness.Interest(report), Readiness.Interest(processDescriptor)]
-            try Readiness.wait(for: &interests)
+            try Patience.wait(for: &interests)
             collect()
             if interests[1].isReady { return }
         }
@@ -126,11 +138,23 @@ extension LastingSandbox {
             var interests = [
                 Readiness.Interest(watcher.descriptor), Readiness.Interest(processDescriptor),
             ]
-            try Readiness.wait(for: &interests)
+            try Patience.wait(for: &interests)
             _ = watcher.takeChanged()
             if interests[1].isReady, !interests[0].isReady {
                 throw LastingDriver.Lost(what: "`\(text)` in \(try logLines())")
             }
         }
+    }
+}
+
+/// Waiting that ends: what takes a minute hangs.
+enum Patience {
+    static func wait(for interests: inout [Readiness.Interest]) throws {
+        let timer = try LinuxKernel.Timer()
+        try timer.start(.seconds(60))
+        interests.append(Readiness.Interest(timer.descriptor.rawValue))
+        try Readiness.wait(for: &interests)
+        guard interests.removeLast().isReady else { return }
+        throw LastingDriver.Lost(what: "an event within a minute")
     }
 }
