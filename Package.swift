@@ -167,7 +167,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests",
-            dependencies: ["Jail", "LinuxKernel", "SandboxModel", "TestSupport"],
+            dependencies: ["CInitProtocol", "Jail", "LinuxKernel", "SandboxModel", "TestSupport"],
             exclude: ["Probes"], swiftSettings: strict),
         .testTarget(
             name: "ProtocolBuffersTests", dependencies: ["ProtocolBuffers", "TestSupport"],

@@ -97,25 +97,15 @@ extension SandboxTests {
 
         @Test("without its session the command and its group are killed")
         func dropped() throws {
-            let before = try processes()
+            let before = try driver.processes(of: sandbox)
             var run: ExecRun? = try sandbox.run("sleep 1000 & echo ready; sleep 1001; true")
             try run?.until(output: "ready")
-            let started = try processes().subtracting(before)
+            let started = try driver.processes(of: sandbox).subtracting(before)
             #expect(started.count >= 2)
-            let handles = try started.map { try ProcessBox(LinuxKernel.ChildProcess.open($0)) }
+            let handles = try started.map { try ProcessHandle($0) }
             run = nil
-            for handle in handles {
-                var interests = [Readiness.Interest(handle.process.pidfd.rawValue)]
-                try Patience.wait(for: &interests)
-            }
+            for handle in handles { try handle.untilOver() }
             #expect(try sandbox.run("true").untilOver() == .ended(.exited(code: 0)))
-        }
-
-        /// Those in the sandbox, as the host sees them.
-        private func processes() throws -> Set<Int32> {
-            let path = try #require(driver.host.cgroupPath)
-            let text = try Files.read("\(path)/\(sandbox.cgroupName)/cgroup.procs")
-            return Set(text.split(separator: "\n").compactMap { Int32($0) })
         }
 
         @Test("a terminal: echo, size, changes of size, its end")
@@ -217,14 +207,5 @@ extension SandboxTests {
                     $0.hasPrefix("Max file size") && $0.contains("512")
                 })
         }
-    }
-}
-
-/// A place for what cannot be copied, in an array.
-private final class ProcessBox {
-    let process: LinuxKernel.ChildProcess
-
-    init(_ process: consuming LinuxKernel.ChildProcess) {
-        self.process = process
     }
 }

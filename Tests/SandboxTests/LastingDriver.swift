@@ -64,6 +64,13 @@ final class LastingDriver {
         try start(["sh", "-c", script], logBytes: logBytes, change: change)
     }
 
+    /// The processes in a sandbox, as the host sees them.
+    func processes(of sandbox: LastingSandbox) throws -> Set<Int32> {
+        let path = try #require(host.cgroupPath)
+        let text = try Files.read("\(path)/\(sandbox.cgroupName)/cgroup.procs")
+        return Set(text.split(separator: "\n").compactMap { Int32($0) })
+    }
+
     /// Lets go of the sandboxes so far, which have ended.
     func forgetEnded() { started = [] }
 
@@ -156,5 +163,19 @@ enum Patience {
         try Readiness.wait(for: &interests)
         guard interests.removeLast().isReady else { return }
         throw LastingDriver.Lost(what: "an event within a minute")
+    }
+}
+
+/// A process of somebody else, to wait for its end.
+final class ProcessHandle {
+    private let process: LinuxKernel.ChildProcess
+
+    init(_ pid: Int32) throws {
+        process = try LinuxKernel.ChildProcess.open(pid)
+    }
+
+    func untilOver() throws {
+        var interests = [Readiness.Interest(process.pidfd.rawValue)]
+        try Patience.wait(for: &interests)
     }
 }
