@@ -155,6 +155,9 @@ let package = Package(
             name: "OperatedProgram", dependencies: ["AgentOperations", "LinuxKernel"],
             path: "Tests/OperatedProgram", swiftSettings: strict),
         .testTarget(
+            name: "AgentTests", dependencies: ["TestSupport"], exclude: ["Python"],
+            swiftSettings: strict),
+        .testTarget(
             name: "AgentOperationsTests",
             dependencies: ["AgentOperations", "Console", "LinuxKernel", "TestSupport"],
             exclude: ["Python"], swiftSettings: strict),

@@ -18,6 +18,11 @@ public enum Products {
         try existing("\(folder)/\(name)", command: "scripts/test")
     }
 
+    /// The folder that `path` takes programs from.
+    public static func folderPath() throws(Missing) -> String {
+        try existing(folder, command: "scripts/test")
+    }
+
     /// The path of a program for development, beside the running test bundle.
     public static func toolPath(_ name: String) throws(Missing) -> String {
         try existing("\(bundleFolder)/\(name)", command: "swift build --build-tests")
