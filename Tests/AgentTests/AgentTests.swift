@@ -1,0 +1,50 @@
+import TestSupport
+import Testing
+
+/// Every test that starts an agent stands in a suite below this one: they share two processors and
+/// count what is left on the host.
+///
+/// The judge is a client that nobody here wrote: Python's grpcio. Each test runs one script, which
+/// starts the agents it needs, each with folders, a socket and a cgroup of its own.
+@Suite(.serialized, .needs(.root, .sysAdmin, .cgroupV2, .overlay, .pythonEnvironment))
+struct AgentTests {
+    @Test("sandboxes are created, started, stopped, listed, watched and limited as defined")
+    func sandboxes() throws {
+        try AgentScript("sandboxes").run()
+    }
+
+    @Test("commands run inside with their streams, terminals, signals and ends")
+    func commands() throws {
+        try AgentScript("commands").run()
+    }
+
+    @Test("logs are whole, bounded and outlive the agent, and use is measured")
+    func looking() throws {
+        try AgentScript("looking").run()
+    }
+
+    @Test("images, the node, its capacity, drains, health and reflection are as defined")
+    func node() throws {
+        try AgentScript("node").run()
+    }
+
+    @Test("peers that leave, hurry, vanish or never read cost little and break nothing")
+    func peers() throws {
+        try AgentScript("peers").run()
+    }
+
+    @Test("of a thousand creates at once exactly those are admitted for which there is room")
+    func storm() throws {
+        try AgentScript("storm").run()
+    }
+
+    @Test("an agent tells its control plane everything, over faults of both")
+    func session() throws {
+        try AgentScript("session").run()
+    }
+
+    @Test("an agent that is killed anywhere loses nothing it said, and leaves nothing")
+    func crash() throws {
+        try AgentScript("crash").run()
+    }
+}
