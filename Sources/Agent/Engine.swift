@@ -38,6 +38,8 @@ struct EngineOrder: Sendable {
 protocol PreparedStart: AnyObject, Sendable {
     /// Which limits hold.
     var limits: [LimitStatus] { get }
+    /// Makes ahead what can be: the start does it where this was not called.
+    func layGround() throws(SandboxError)
     /// Starts it; gives back before its workload runs.
     func start() throws(SandboxError) -> any EngineSandbox
 }

@@ -121,6 +121,14 @@ extension NodeAgent {
             release(managed)
         }
         for tell in managed.onCreated.take() { tell(result) }
+        layGround(for: managed)
+    }
+
+    /// Makes ahead what the start needs, while the answer is on its way. What goes wrong goes
+    /// wrong again at the start, and is told then.
+    private func layGround(for managed: ManagedSandbox) {
+        guard let prepared = managed.prepared else { return }
+        spawner.run { try? prepared.layGround() }
     }
 
     /// `a-z 0-9 - _ .`, 1 to 64 of them, the first a letter or a digit.

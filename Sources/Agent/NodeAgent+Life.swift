@@ -166,6 +166,7 @@ extension NodeAgent {
     }
 
     func release(_ managed: ManagedSandbox) {
+        managed.prepared = nil
         if admission.release(managed.id) { capacityChanged() }
     }
 
@@ -173,7 +174,9 @@ extension NodeAgent {
         steps.reached(.deleteWritten)
         managed.prepared = nil
         let folder = managed.engine.folder(of: managed.number)
-        offload(to: workers) { () throws(SandboxError) in
+        // Behind what the spawner may still be making for one that was never started.
+        let threads = managed.sandbox.startedAtNanoseconds == 0 ? spawner : workers
+        offload(to: threads) { () throws(SandboxError) in
             try folder.remove()
         } then: { [self] _ in
             steps.reached(.deleteCleared)

@@ -97,6 +97,7 @@ private final class ProcessStart: PreparedStart, @unchecked Sendable {
     private let folder: SandboxFolder
     private let cgroup: String
     private let networks: NetworkPool
+    private var ground: LastingGround?
 
     init(
         _ prepared: PreparedSandbox, folder: SandboxFolder, cgroup: String, networks: NetworkPool
@@ -109,15 +110,23 @@ private final class ProcessStart: PreparedStart, @unchecked Sendable {
 
     var limits: [LimitStatus] { prepared.limits }
 
-    func start() throws(SandboxError) -> any EngineSandbox {
+    func layGround() throws(SandboxError) {
+        guard ground == nil else { return }
         try folder.make()
-        guard prepared.spec.canJoinNetwork else {
-            return ProcessSandbox(try prepared.startLasting(in: folder, cgroup: cgroup))
+        ground = try prepared.layGround(in: folder, cgroup: cgroup)
+    }
+
+    func start() throws(SandboxError) -> any EngineSandbox {
+        let requested = MonotonicClock.nanoseconds
+        try layGround()
+        guard let ground = ground.take() else {
+            preconditionFailure("the ground was laid above")
         }
-        let network = try networks.take()
-        // The sandbox has joined it when this gives back, or soon will: the child holds it too.
+        let network = prepared.spec.canJoinNetwork ? try networks.take() : nil
+        // Held until the child, which is in the midst of its set-up, has joined it.
         return ProcessSandbox(
-            try prepared.startLasting(in: folder, cgroup: cgroup, network: network.descriptor),
+            try prepared.startLasting(
+                on: ground, requested: requested, network: network?.descriptor),
             holding: network)
     }
 }

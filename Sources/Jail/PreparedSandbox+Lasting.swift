@@ -12,29 +12,38 @@ extension PreparedSandbox {
     public func startLasting(
         in folder: SandboxFolder, cgroup name: String, network: Int32? = nil
     ) throws(SandboxError) -> LastingSandbox {
+        let requested = MonotonicClock.nanoseconds
+        let ground = try layGround(in: folder, cgroup: name)
+        return try startLasting(on: ground, requested: requested, network: network)
+    }
+
+    /// Makes, ahead of its start, what the sandbox needs besides its process: its cgroup with its
+    /// limits, and what stands in its folder. What is not used goes away with the ground.
+    public func layGround(
+        in folder: SandboxFolder, cgroup name: String
+    ) throws(SandboxError) -> LastingGround {
         guard lasting != nil else {
             preconditionFailure("a sandbox that is to last is prepared for it")
         }
-        let requested = MonotonicClock.nanoseconds
-        let cgroup = try perform(.createCgroup(path: host.cgroupPath ?? "")) {
+        let ground = LastingGround(folder: folder, cgroup: name, host: host)
+        ground.cgroup = try perform(.createCgroup(path: host.cgroupPath ?? "")) {
             () throws(SystemCallError) in try host.makeLastingCgroup(name)
         }
-        do throws(SandboxError) {
-            return try start(in: folder, cgroup: cgroup, requested: requested, network: network)
-        } catch {
-            // No process came to be in it.
-            try? host.removeEmptyCgroup(name)
-            throw error
-        }
+        try limit(ground.cgroup)
+        ground.content = try Self.makeContent(of: folder, requested: MonotonicClock.nanoseconds)
+        return ground
     }
 
-    private func start(
-        in folder: SandboxFolder, cgroup: consuming Cgroup, requested: UInt64, network: Int32?
+    /// Starts the sandbox on what was laid for it.
+    ///
+    /// - Parameter requested: when it was asked for, by the monotonic clock.
+    public func startLasting(
+        on ground: LastingGround, requested: UInt64, network: Int32? = nil
     ) throws(SandboxError) -> LastingSandbox {
-        let group = Optional(consume cgroup)
-        try limit(group)
+        guard let content = ground.content.take() else {
+            preconditionFailure("one sandbox starts on a ground")
+        }
         let resources = try makeResources()
-        let content = try Self.makeContent(of: folder, requested: requested)
         let null = try perform(creation) { () throws(SystemCallError) in try host.null() }
         let run = try makeRun(resources, streams: (null, null, null), network: network)
         if let slots = lowered.slots.lasting {
@@ -45,12 +54,12 @@ extension PreparedSandbox {
         }
         let prepared = MonotonicClock.nanoseconds
         let child = try startChild(
-            run, cgroup: group, resources, file: content.report.rawValue)
-        guard let group = consume group else {
+            run, cgroup: ground.cgroup, resources, file: content.report.rawValue)
+        guard let cgroup = ground.cgroup.take() else {
             preconditionFailure("a lasting sandbox has a cgroup")
         }
         return LastingSandbox(
-            spec, limits: limits, folder: folder, child: child, cgroup: group,
+            spec, limits: limits, folder: ground.folder, child: child, cgroup: cgroup,
             source: .pipe(resources.reportReader),
             starting: LastingSandbox.Starting(
                 sandbox: self, run: run,
@@ -67,6 +76,26 @@ extension PreparedSandbox {
             throw SandboxError(
                 .setUpFailed, "make the files of the sandbox in `\(folder.path)`: \(error)")
         }
+    }
+}
+
+/// What a lasting sandbox needs besides its process, made ahead.
+public final class LastingGround {
+    let folder: SandboxFolder
+    private let name: String
+    private let host: SandboxHost
+    var cgroup: Cgroup?
+    var content: SandboxFolder.Content?
+
+    init(folder: SandboxFolder, cgroup name: String, host: SandboxHost) {
+        self.folder = folder
+        self.name = name
+        self.host = host
+    }
+
+    deinit {
+        // No process came to be in it.
+        if cgroup != nil { try? host.removeEmptyCgroup(name) }
     }
 }
 

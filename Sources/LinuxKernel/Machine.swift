@@ -53,6 +53,16 @@ public enum ThisProcess {
         return result == 0 ? (values.0, values.1) : nil
     }
 
+    /// Lets this process have as many files open as it may.
+    public static func raiseOpenFileLimit() {
+        guard let (_, hard) = openFileLimit else { return }
+        var values = (hard, hard)
+        _ = withAddress(of: &values) {
+            systemCall(
+                __NR_prlimit64, 0, UInt64(argument: ProcessLimit.openFiles.rawValue), $0, 0)
+        }
+    }
+
     /// Whoever started this process may have had the ends of children ignored: they could not be
     /// collected then.
     public static func expectChildren() {

@@ -36,7 +36,7 @@ enum AlcoveProgram {
             ("plan", { [PlanCommand.declaration] }),
             ("policy", { [PolicyCommand.declaration] }),
             ("doctor", { [DoctorCommand.declaration] }),
-            ("bench", { [BenchCommand.declaration] }),
+            ("bench", { [BenchCommand.declaration, AgentBenchCommand.declaration] }),
             ("completion", { [CompletionCommand.declaration] }),
             ("version", { [VersionCommand.declaration] }),
         ]

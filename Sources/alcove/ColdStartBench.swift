@@ -57,6 +57,11 @@ struct ColdStartResult {
         let timeline: [SandboxOutcome.Moment]
 
         /// Refuses a sandbox that did not end well: its time says nothing.
+        init(total: UInt64, timeline: [SandboxOutcome.Moment]) {
+            self.total = total
+            self.timeline = timeline
+        }
+
         init(_ outcome: SandboxOutcome) throws(SandboxError) {
             if case .failed(let error) = outcome.ending { throw error }
             guard outcome.ending == .ended(.exited(code: 0)), let end = outcome.timeline.last else {
@@ -72,9 +77,13 @@ struct ColdStartResult {
     private(set) var samples: [Sample] = []
     private var elapsed: UInt64 = 0
 
-    init(samples: [Sample] = [], elapsed: UInt64 = 0) {
+    /// What a sample is from and to.
+    private let whole: String
+
+    init(samples: [Sample] = [], elapsed: UInt64 = 0, whole: String = "request to reaped") {
         self.samples = samples
         self.elapsed = elapsed
+        self.whole = whole
     }
 
     static func += (result: inout ColdStartResult, more: ColdStartResult) {
@@ -100,7 +109,7 @@ struct ColdStartResult {
     var table: String {
         guard let total = Distribution(nanoseconds: samples.map(\.total)) else { return "" }
         var table = TextTable(header: ["stage", "median", "p90", "p99", "max"])
-        let rows = stages + [("request to reaped", total)]
+        let rows = stages + [(whole, total)]
         for (name, distribution) in rows {
             table.add(
                 [PlainText.cut(name, to: TimelineText.widestLabel)]
