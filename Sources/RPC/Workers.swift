@@ -3,7 +3,8 @@ public import LinuxKernel
 /// Threads for work that blocks, so that no loop does. Results go back by `loop.enqueue`.
 public final class Workers: Sendable {
     private struct Queue {
-        var jobs: [@Sendable () -> Void] = []
+        /// One that was taken is not kept: it holds what it was to work on.
+        var jobs: [(@Sendable () -> Void)?] = []
         /// Those before it are taken.
         var first = 0
         var isStopping = false
@@ -29,10 +30,13 @@ public final class Workers: Sendable {
     }
 
     /// Runs a job on one of the threads. False when too many wait, or the threads end.
+    ///
+    /// - Parameter isBounded: false for what must be done, however much waits. Whoever asks bounds
+    ///   how much that can be.
     @discardableResult
-    public func run(_ job: @escaping @Sendable () -> Void) -> Bool {
+    public func run(isBounded: Bool = true, _ job: @escaping @Sendable () -> Void) -> Bool {
         let accepted = queue.with { queue in
-            guard !queue.isStopping, queue.count < limit else { return false }
+            guard !queue.isStopping, !isBounded || queue.count < limit else { return false }
             queue.jobs.append(job)
             return true
         }
@@ -41,8 +45,18 @@ public final class Workers: Sendable {
     }
 
     /// Ends the threads after the jobs that wait, and waits for that.
-    public func stop() {
-        queue.with { $0.isStopping = true }
+    ///
+    /// - Parameter dropsWaiting: after those alone that they are doing.
+    public func stop(dropsWaiting: Bool = false) {
+        // What a job holds goes away outside the lock.
+        _ = queue.with { queue in
+            queue.isStopping = true
+            guard dropsWaiting else { return [(@Sendable () -> Void)?]() }
+            let dropped = queue.jobs
+            queue.jobs = []
+            queue.first = 0
+            return dropped
+        }
         queue.signalAll()
         queue.wait { $0.running == 0 ? () : nil }
     }
@@ -57,12 +71,13 @@ public final class Workers: Sendable {
         queue.wait { queue -> (@Sendable () -> Void)?? in
             if queue.count > 0 {
                 let job = queue.jobs[queue.first]
+                queue.jobs[queue.first] = nil
                 queue.first += 1
                 if queue.count == 0 || queue.first > 1024 {
                     queue.jobs.removeSubrange(..<queue.first)
                     queue.first = 0
                 }
-                return .some(job)
+                return job.map { .some($0) }
             }
             return queue.isStopping ? .some(nil) : nil
         }
