@@ -10,6 +10,8 @@ final class CapacityStream {
     private let heartbeat: Duration
     private let coalescing: Duration
     private var sentVersion: UInt64 = 0
+    /// The time came to send, and there was no room.
+    private var isDue = false
     private var watcher: UInt64?
     private var gathering: ScheduledAction?
     private var beat: ScheduledAction?
@@ -30,7 +32,7 @@ final class CapacityStream {
         }
         watcher = node.watchCapacity { [weak self] in self?.noteChange() }
         call.onCancel { _ in self.end() }
-        call.onWritable { self.noteChange() }
+        call.onWritable { if self.isDue { self.send() } }
         send()
     }
 
@@ -45,7 +47,9 @@ final class CapacityStream {
 
     /// Who does not read gets the newest once there is room, and not what came between.
     private func send() {
-        guard call.isOpen, call.isWritable else { return }
+        guard call.isOpen else { return }
+        isDue = !call.isWritable
+        guard !isDue else { return }
         let capacity = node.capacity()
         sentVersion = capacity.version
         call.send(CapacityResponse(capacity: capacity))

@@ -45,6 +45,8 @@ final class ControlPlaneLink: @unchecked Sendable {
     /// Ends the session for good.
     func close() {
         isClosed = true
+        if let retry { node.loop.cancel(retry) }
+        retry = nil
         leave()
     }
 

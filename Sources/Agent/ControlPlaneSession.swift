@@ -28,6 +28,8 @@ final class ControlPlaneSession {
     private var resync: (after: String, event: UInt64)?
     /// The event to send next, once the control plane has said which it has.
     private var nextEvent: UInt64?
+    /// The last one that it has.
+    private var acknowledged: UInt64 = 0
     private var sentCapacity: UInt64 = 0
     private var capacityIsDue = true
     private var eventWatcher: UInt64?
@@ -84,12 +86,16 @@ final class ControlPlaneSession {
             // One that has more than there is had another record of this node: it has the resync.
             let known = min(welcome.lastEventNumber, node.journal.history.last)
             nextEvent = max(known + 1, node.journal.history.oldest)
+            acknowledged = known
             onWelcome()
             onAcknowledged(known)
         case .acknowledgement(let acknowledgement):
-            // Never more than was sent.
-            let sent = (nextEvent ?? 1) - 1
-            if acknowledgement.eventNumber <= sent { onAcknowledged(acknowledgement.eventNumber) }
+            // Never more than was sent, nor less than before.
+            guard let nextEvent, acknowledgement.eventNumber < nextEvent,
+                acknowledgement.eventNumber > acknowledged
+            else { break }
+            acknowledged = acknowledgement.eventNumber
+            onAcknowledged(acknowledged)
         case .drain(let order):
             // What could not be written down is told by the answer, which says how it is now.
             switch order.order {
@@ -157,12 +163,12 @@ final class ControlPlaneSession {
             nextEvent = history.oldest
             return true
         }
-        guard let newest = kept.last else { return false }
-        for each in kept {
+        guard !kept.isEmpty else { return false }
+        for each in kept where call.isWritable {
+            nextEvent = each.number + 1
             guard let event = try? Event(decoding: each.bytes) else { continue }
             send(.event(event))
         }
-        nextEvent = newest.number + 1
         return true
     }
 

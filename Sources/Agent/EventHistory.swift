@@ -11,12 +11,14 @@ final class EventHistory {
         let bytes: [UInt8]
     }
 
-    /// How many of the newest are in memory.
+    /// How many of the newest are in memory, and how many bytes of them.
     static let recentLimit = 1024
+    static let recentBytesLimit = 4 << 20
 
     private let older: (_ from: UInt64, _ limit: Int) -> [Kept]
     /// Numbers follow each other without a gap.
     private var recent: [Kept] = []
+    private var recentBytes = 0
     private var watchers: [UInt64: () -> Void] = [:]
     private var lastWatcher: UInt64 = 0
     /// The number of the newest event, 0 before the first.
@@ -35,12 +37,24 @@ final class EventHistory {
     func publish(_ events: [Kept]) {
         guard let newest = events.last else { return }
         recent += events
+        recentBytes += events.reduce(0) { $0 + $1.bytes.count }
         last = newest.number
-        // Not for each event: taking from an array's front moves the rest.
-        if recent.count > 2 * Self.recentLimit {
-            recent.removeFirst(recent.count - Self.recentLimit)
-        }
+        shrink()
         for wake in watchers.values { wake() }
+    }
+
+    private func shrink() {
+        // Not for each event: taking from an array's front moves the rest.
+        guard recent.count > 2 * Self.recentLimit || recentBytes > 2 * Self.recentBytesLimit else {
+            return
+        }
+        var count = max(0, recent.count - Self.recentLimit)
+        recentBytes -= recent[..<count].reduce(0) { $0 + $1.bytes.count }
+        while recentBytes > Self.recentBytesLimit, count < recent.count {
+            recentBytes -= recent[count].bytes.count
+            count += 1
+        }
+        recent.removeFirst(count)
     }
 
     /// Events before this one are no longer kept.

@@ -6,15 +6,11 @@ internal import SandboxModel
 
 /// One call of `Logs`. Reads on a worker's thread, in parts of what the client has room for.
 final class LogStream: @unchecked Sendable {
-    private static let batchBytes = 128 << 10
-    private static let batchLines = 1024
-
     private let call: TypedCall<LogsRequest, LogEntry>
     private let node: NodeAgent
     private let managed: ManagedSandbox
     private let follows: Bool
-    /// Used on one thread at a time: by the job that reads, of which there is one at most.
-    private let reader: LogReader
+    private let source: LogSource
     private var logs: LogHub.Subscription?
     private var onEnd: UInt64?
     private var isReading = false
@@ -32,14 +28,15 @@ final class LogStream: @unchecked Sendable {
         follows = request.follow
         isOver = managed.state.hasEnded
         let streams = try Self.streams(request.streams)
+        let folder = managed.engine.folder(of: managed.number)
+        source = LogSource(
+            folder, streams: streams,
+            since: request.sinceAtNanoseconds == 0 ? .min : request.sinceAtNanoseconds,
+            tail: request.tail)
+        guard request.follow, !isOver else { return }
         do throws(SandboxError) {
             // Watched first: what is written between the two is seen twice rather than never.
-            let folder = managed.engine.folder(of: managed.number)
-            if request.follow, !isOver { logs = try node.logHub.subscribe(to: folder) }
-            reader = try LogReader(
-                folder, streams: streams,
-                since: request.sinceAtNanoseconds == 0 ? .min : request.sinceAtNanoseconds,
-                tail: request.tail)
+            logs = try node.logHub.subscribe(to: folder)
         } catch {
             throw CallFailure(error)
         }
@@ -85,29 +82,66 @@ final class LogStream: @unchecked Sendable {
         guard call.isOpen, !isReading, hasNews, call.isWritable else { return }
         isReading = true
         hasNews = false
-        let reader = UncheckedBox(reader)
+        let source = source
         let isLast = isOver || !follows
         node.offload(to: node.workers) { () throws(SandboxError) in
-            Self.read(reader.value, isLast: isLast)
+            try source.read(isLast: isLast)
         } then: { [self] result in
             isReading = false
-            guard call.isOpen, case .success(let (lines, more)) = result else { return }
-            for line in lines { call.send(LogEntry(line)) }
-            if more {
-                hasNews = true
-            } else if isLast {
+            guard call.isOpen else { return }
+            switch result {
+            case .success(let (lines, more)): take(lines, more: more, isLast: isLast)
+            case .failure(let error):
                 end()
-                return call.finish()
+                call.finish(CallFailure(error))
             }
-            readOn()
         }
     }
 
+    private func take(_ lines: [LogLine], more: Bool, isLast: Bool) {
+        for line in lines { call.send(LogEntry(line)) }
+        if more {
+            hasNews = true
+        } else if isLast {
+            end()
+            return call.finish()
+        }
+        readOn()
+    }
+
+    private func end() {
+        logs?.cancel()
+        logs = nil
+        if let onEnd { managed.onEnded.remove(onEnd) }
+        onEnd = nil
+    }
+}
+
+/// The logs of a sandbox, opened with the first reading: with a tail, that goes through all of them.
+/// Used on one thread at a time, by the job that reads, of which there is one at most.
+private final class LogSource: @unchecked Sendable {
+    private static let batchBytes = 128 << 10
+    private static let batchLines = 1024
+
+    private let folder: SandboxFolder
+    private let streams: Set<Jail.LogStream>
+    private let since: Int64
+    private let tail: UInt64?
+    private var opened: LogReader?
+
+    init(_ folder: SandboxFolder, streams: Set<Jail.LogStream>, since: Int64, tail: UInt64?) {
+        self.folder = folder
+        self.streams = streams
+        self.since = since
+        self.tail = tail
+    }
+
     /// A part of what is there, and whether there is more.
-    private static func read(_ reader: LogReader, isLast: Bool) -> ([LogLine], more: Bool) {
+    func read(isLast: Bool) throws(SandboxError) -> ([LogLine], more: Bool) {
+        let reader = try open()
         var lines: [LogLine] = []
         var bytes = 0
-        while lines.count < batchLines, bytes < batchBytes {
+        while lines.count < Self.batchLines, bytes < Self.batchBytes {
             guard let line = reader.next() else {
                 return (lines + reader.takeUnfinished(isOver: isLast), false)
             }
@@ -117,11 +151,11 @@ final class LogStream: @unchecked Sendable {
         return (lines, true)
     }
 
-    private func end() {
-        logs?.cancel()
-        logs = nil
-        if let onEnd { managed.onEnded.remove(onEnd) }
-        onEnd = nil
+    private func open() throws(SandboxError) -> LogReader {
+        if let opened { return opened }
+        let reader = try LogReader(folder, streams: streams, since: since, tail: tail)
+        opened = reader
+        return reader
     }
 }
 

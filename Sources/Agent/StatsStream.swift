@@ -43,8 +43,13 @@ final class StatsStream: @unchecked Sendable {
         node.offload(to: node.workers) { () throws(SandboxError) in
             running.statistics()
         } then: { [self] result in
-            guard call.isOpen, case .success(let statistics) = result else { return }
-            call.send(StatsResponse(statistics))
+            guard call.isOpen else { return }
+            switch result {
+            case .success(let statistics): call.send(StatsResponse(statistics))
+            case .failure(let error):
+                end()
+                return call.finish(CallFailure(error))
+            }
             guard let interval else {
                 end()
                 return call.finish()

@@ -55,12 +55,13 @@ final class WatchStream {
                         "events before \(node.journal.history.oldest) are no longer kept",
                         hint: "list, and watch from the number behind that of the answer"))
             }
-            guard let newest = events.last else { return }
-            for event in events where wanted.isEmpty || wanted.contains(event.sandboxID) {
+            guard !events.isEmpty else { return }
+            for event in events where call.isWritable {
+                next = event.number + 1
+                guard wanted.isEmpty || wanted.contains(event.sandboxID) else { continue }
                 call.base.send(event.bytes)
                 sentSinceTimer = true
             }
-            next = newest.number + 1
         }
     }
 
