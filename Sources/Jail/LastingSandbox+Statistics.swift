@@ -13,9 +13,17 @@ extension LastingSandbox {
         statistics.cpuPressure = files.pressure("cpu.pressure")
         statistics.memoryPressure = files.pressure("memory.pressure")
         statistics.ioPressure = files.pressure("io.pressure")
-        statistics.network = (try? Files.read("/proc/\(pid)/net/dev")).map(
-            SandboxStatistics.Network.init(table:))
+        statistics.network = network
         return statistics
+    }
+
+    /// Nothing of one that has ended: its number may be another process's by now.
+    private var network: SandboxStatistics.Network? {
+        guard let table = try? Files.read("/proc/\(pid)/net/dev") else { return nil }
+        var interests = [Readiness.Interest(processDescriptor)]
+        guard (try? Readiness.wait(for: &interests, waits: false)) != nil, !interests[0].isReady
+        else { return nil }
+        return SandboxStatistics.Network(table: table)
     }
 
     /// The numbers that a cgroup tells, file by file: a controller that is not there has none.
