@@ -36,9 +36,11 @@ public final class Agent {
         }
         let spawner: Workers
         let workers: Workers
+        let undertakers: Workers
         do throws(SystemCallError) {
             spawner = try Workers(threads: 1, queue: 65536, named: "spawner")
             workers = try Workers(threads: 3, queue: 65536, named: "worker")
+            undertakers = try Workers(threads: 2, queue: 65536, named: "undertaker")
         } catch {
             throw AgentError("start threads: \(error)")
         }
@@ -48,7 +50,7 @@ public final class Agent {
         }
         node = try NodeAgent(
             loop: loop, settings: settings, store: store, engines: engines, spawner: spawner,
-            workers: workers, log: log, death: death)
+            workers: workers, undertakers: undertakers, log: log, death: death)
         health = HealthService(services: Definitions.services.map(\.name))
         reflection = ReflectionService()
         try node.recover()
@@ -84,10 +86,12 @@ public final class Agent {
         controlPlane?.close()
     }
 
-    /// Ends the threads. The sandboxes go on.
+    /// Ends the threads. The sandboxes go on, and what was to be done next is for the next agent,
+    /// which finds it in the record.
     public func close() {
-        node.spawner.stop()
-        node.workers.stop()
+        for threads in [node.spawner, node.workers, node.undertakers] {
+            threads.stop(dropsWaiting: true)
+        }
         networks.stop()
     }
 

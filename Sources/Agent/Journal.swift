@@ -30,8 +30,27 @@ final class Journal {
         }
 
         mutating func remove(_ managed: ManagedSandbox) {
-            change.remove(.sandbox, id: managed.id)
-            change.remove(.removal, id: managed.id)
+            for kind in [RecordKind.sandbox, .removal, .limitChange, .requested] {
+                change.remove(kind, id: managed.id)
+            }
+        }
+
+        mutating func put(_ limits: LimitChange, of managed: ManagedSandbox) {
+            change.put(
+                .limitChange,
+                StoredRecord(id: managed.id, number: managed.number, bytes: limits.encoded()))
+        }
+
+        mutating func removeChange(of managed: ManagedSandbox) {
+            change.remove(.limitChange, id: managed.id)
+        }
+
+        /// Once that is not what its record says any more.
+        mutating func putRequested(_ managed: ManagedSandbox) {
+            change.put(
+                .requested,
+                StoredRecord(
+                    id: managed.id, number: managed.number, bytes: managed.requested.encoded()))
         }
 
         mutating func put(_ image: Image) {
@@ -94,13 +113,22 @@ final class Journal {
         fill(&draft)
         do throws(StoreError) {
             try write(pending + [draft])
-            pending = []
         } catch {
             noteFailure(error)
-            throw CallFailure(
-                .unavailable, reason: "record_not_writable",
-                "the agent cannot write its record: \(error.message)", hint: error.hint ?? "")
+            throw Self.notWritable(error)
         }
+    }
+
+    /// Sees to it that all that has happened is written down.
+    func catchUp() throws(CallFailure) {
+        writePending()
+        if let failure, !pending.isEmpty { throw Self.notWritable(failure.error) }
+    }
+
+    private static func notWritable(_ error: StoreError) -> CallFailure {
+        CallFailure(
+            .unavailable, reason: "record_not_writable",
+            "the agent cannot write its record: \(error.message)", hint: error.hint ?? "")
     }
 
     /// Writes down what has happened, now or as soon as that can be.
@@ -129,10 +157,25 @@ final class Journal {
         guard !pending.isEmpty else { return }
         do throws(StoreError) {
             try write(pending)
-            pending = []
         } catch {
             noteFailure(error)
         }
+    }
+
+    /// Writes what waits, or, when nothing does, anything: so that it shows when that can be done
+    /// again, even if nobody asks for a change because the node says that it cannot.
+    private func writeAgain() {
+        do throws(StoreError) {
+            try write(pending.isEmpty ? [Self.trial()] : pending)
+        } catch {
+            noteFailure(error)
+        }
+    }
+
+    private static func trial() -> Draft {
+        var draft = Draft()
+        draft.set("written-at", to: Array("\(WallClock.nanoseconds)".utf8))
+        return draft
     }
 
     private func write(_ drafts: [Draft]) throws(StoreError) {
@@ -154,6 +197,7 @@ final class Journal {
         }
         for (key, bytes) in later { change.set(key, to: bytes) }
         try store.commit(change)
+        pending = []
         later = [:]
         if failure != nil {
             failure = nil
@@ -165,12 +209,13 @@ final class Journal {
 
     private func trim() {
         let held = history.last + 1 - history.oldest
-        guard held >= eventsKept + Self.trimStep else { return }
+        guard held > eventsKept, held - eventsKept >= Self.trimStep else { return }
         let first = min(history.last - eventsKept, keptAfter ?? .max) + 1
         guard first > history.oldest else { return }
         // What cannot be forgotten now is forgotten later.
-        guard (try? store.trimEvents(below: Int64(first))) != nil else { return }
-        history.trimmed(to: first)
+        let most = Int(Self.trimStep) * 2
+        guard let count = try? store.trimEvents(below: Int64(first), atMost: most) else { return }
+        history.trimmed(to: history.oldest + UInt64(count))
     }
 
     private func noteFailure(_ error: StoreError) {
@@ -181,7 +226,7 @@ final class Journal {
         guard retry == nil else { return }
         retry = loop.schedule(after: .seconds(1)) { [self] in
             retry = nil
-            writePending()
+            if failure != nil { writeAgain() }
         }
     }
 }
@@ -189,4 +234,8 @@ final class Journal {
 extension RecordKind {
     /// Sandboxes that are to be removed once they have ended.
     static let removal = RecordKind(rawValue: 3)
+    /// Changes of limits that are under way.
+    static let limitChange = RecordKind(rawValue: 4)
+    /// Specifications as they were asked for, of those sandboxes whose limits were changed.
+    static let requested = RecordKind(rawValue: 5)
 }

@@ -31,18 +31,25 @@ final class ManagedSandbox: @unchecked Sendable {
     /// Its end is being cleared away.
     var isFinishing = false
     var isChangingPause = false
+    /// Of its limits; nil when none is under way.
+    var limitChange: LimitChange?
     /// How it is asked to stop, and how long it then has.
     var stopSignal = Signal.terminate
     var stopGrace: Duration
-    /// When its start was asked for, by the monotonic clock.
-    var startRequestedAt: UInt64 = 0
     /// Stages of the start, while it runs.
     var timeline: [SandboxOutcome.Moment] = []
+
+    /// What is to be done to it on other threads, one after the other: the next ones, behind the
+    /// one that is being done.
+    var isBusy = false
+    var jobs: [() -> Void] = []
 
     var reportWatch: Watch?
     var endWatch: Watch?
     var graceTimer: ScheduledAction?
     var timeoutTimer: ScheduledAction?
+    /// Until the signal to stop is sent again, to one that did not take it.
+    var signalRetry: ScheduledAction?
 
     var onCreated = Waiters<Result<Void, CallFailure>>()
     var onStarted = Waiters<Result<Void, CallFailure>>()
@@ -53,13 +60,15 @@ final class ManagedSandbox: @unchecked Sendable {
     var id: String { sandbox.id }
     var state: SandboxLifecycle.State { lifecycle.state }
 
+    /// - Parameter requested: nil for the specification that it has.
     init(
         number: Int64, sandbox: AgentAPI.Sandbox, spec: SandboxModel.SandboxSpec,
-        engine: any SandboxEngine, lifecycle: SandboxLifecycle
+        engine: any SandboxEngine, lifecycle: SandboxLifecycle,
+        requested: AgentAPI.SandboxSpec? = nil
     ) {
         self.number = number
         self.sandbox = sandbox
-        requested = sandbox.spec ?? AgentAPI.SandboxSpec()
+        self.requested = requested ?? sandbox.spec ?? AgentAPI.SandboxSpec()
         self.spec = spec
         self.engine = engine
         self.lifecycle = lifecycle
@@ -76,25 +85,29 @@ final class ManagedSandbox: @unchecked Sendable {
 
 /// Those who wait for something that happens once.
 struct Waiters<Value> {
-    private var actions: [(token: UInt64, action: (Value) -> Void)] = []
+    /// By their tokens: of any number that wait, each can leave at once.
+    private var actions: [UInt64: (Value) -> Void] = [:]
     private var last: UInt64 = 0
+
+    var count: Int { actions.count }
 
     @discardableResult
     mutating func add(_ action: @escaping (Value) -> Void) -> UInt64 {
         last += 1
-        actions.append((last, action))
+        actions[last] = action
         return last
     }
 
     /// For one who no longer waits.
     mutating func remove(_ token: UInt64) {
-        actions.removeAll { $0.token == token }
+        actions[token] = nil
     }
 
-    /// Tells all who wait; they wait no more.
+    /// Those who wait, in the order in which they came; they wait no more.
     mutating func take() -> [(Value) -> Void] {
-        let taken = actions.map(\.action)
-        actions = []
+        guard !actions.isEmpty else { return [] }
+        let taken = actions.sorted { $0.key < $1.key }.map(\.value)
+        actions = [:]
         return taken
     }
 }

@@ -33,8 +33,20 @@ extension NodeAgent {
         for wake in capacityWatchers.values { wake() }
     }
 
-    func capacity() -> Capacity {
+    /// Measured a moment ago at most: any number of watchers that are told of one change cost one
+    /// measurement.
+    private func load() -> NodeLoad {
+        let now = MonotonicClock.nanoseconds
+        if let measured, now - measured.at < Self.loadAge { return measured.load }
         let load = NodeLoad.measure(below: settings.stateDirectory)
+        measured = (load, now)
+        return load
+    }
+
+    private static let loadAge: UInt64 = 20_000_000
+
+    func capacity() -> Capacity {
+        let load = load()
         var capacity = Capacity(
             version: capacityVersion, atNanoseconds: WallClock.nanoseconds,
             total: AgentAPI.Resources(total),

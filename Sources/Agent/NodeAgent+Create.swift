@@ -1,5 +1,6 @@
 internal import AgentAPI
 internal import LinuxKernel
+internal import ProtocolBuffers
 internal import RPC
 internal import SandboxModel
 
@@ -36,6 +37,11 @@ extension NodeAgent {
         of existing: ManagedSandbox, _ wanted: AgentAPI.SandboxSpec,
         then done: @escaping (Result<Creation, CallFailure>) -> Void
     ) throws(CallFailure) {
+        guard existing.state != .removing, existing.state != .stopping(removes: true) else {
+            throw CallFailure(
+                .aborted, reason: "being_removed", "sandbox `\(existing.id)` is being removed",
+                hint: "try again when it is gone: a second Delete answers then")
+        }
         guard existing.requested == wanted else {
             throw CallFailure(
                 .alreadyExists, reason: "already_exists",
@@ -54,11 +60,8 @@ extension NodeAgent {
     private func admit(
         _ id: String, _ wanted: AgentAPI.SandboxSpec
     ) throws(CallFailure) -> ManagedSandbox {
-        guard drain == nil else {
-            throw CallFailure(
-                .unavailable, reason: "draining", "the node is draining and takes no new sandboxes",
-                hint: "use another node, or end the drain by `alcove drain --end`")
-        }
+        guard drain == nil else { throw .draining }
+        try Self.checkSize(of: wanted)
         let spec = try resolved(wanted)
         let engine = try engine(for: wanted.isolation)
         let request = request(of: spec.limits, on: engine)
@@ -98,6 +101,8 @@ extension NodeAgent {
 
     private func writeDown(creationOf managed: ManagedSandbox) -> Result<Void, CallFailure> {
         do throws(CallFailure) {
+            // The drain may have begun meanwhile, and may have told that none is left.
+            guard drain == nil else { throw .draining }
             try journal.commit { change in
                 change.put(managed)
                 change.add(
@@ -128,7 +133,22 @@ extension NodeAgent {
     /// wrong again at the start, and is told then.
     private func layGround(for managed: ManagedSandbox) {
         guard let prepared = managed.prepared else { return }
-        spawner.run { try? prepared.layGround() }
+        offload(for: managed, to: spawner) { () throws(SandboxError) in
+            try prepared.layGround()
+        } then: { _ in
+        }
+    }
+
+    /// It is kept in memory and in the record, and told by events.
+    private static let largestSpec = 256 << 10
+
+    private static func checkSize(of spec: AgentAPI.SandboxSpec) throws(CallFailure) {
+        let size = spec.encoded().count
+        guard size <= largestSpec else {
+            throw .invalid(
+                "spec", "has \(size) bytes, more than \(largestSpec)",
+                hint: "hand large inputs over as files of the image")
+        }
     }
 
     /// `a-z 0-9 - _ .`, 1 to 64 of them, the first a letter or a digit.

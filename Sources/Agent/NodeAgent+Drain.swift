@@ -70,9 +70,25 @@ extension NodeAgent {
         let left = max(0, deadline - WallClock.nanoseconds)
         drainTimer = loop.schedule(after: .nanoseconds(left)) { [self] in
             drainTimer = nil
-            for managed in registry.all where managed.isCreated && !managed.state.hasEnded {
-                stop(managed, grace: nil, signal: nil) { _ in }
+            stopAll()
+        }
+    }
+
+    private static let drainRetry = Duration.seconds(1)
+
+    private func stopAll() {
+        var hasFailed = false
+        for managed in registry.all where managed.isCreated && !managed.state.hasEnded {
+            // Nobody waits for the ends, only for the orders to be taken.
+            let leave = stop(managed, grace: nil, signal: nil) { result in
+                if case .failure = result { hasFailed = true }
             }
+            leave()
+        }
+        guard hasFailed else { return }
+        drainTimer = loop.schedule(after: Self.drainRetry) { [self] in
+            drainTimer = nil
+            stopAll()
         }
     }
 

@@ -19,14 +19,14 @@ extension NodeAgent {
         case .deny(let denial): throw .denied(managed, denial)
         case .accept(let next, let actions):
             if next != managed.state {
-                let before = managed.sandbox.state
+                let before = managed.sandbox
                 prepare(managed, for: next)
                 do throws(CallFailure) {
                     try journal.commit { draft in
-                        write(managed, before: before, next, into: &draft)
+                        write(managed, before: before.state, next, into: &draft)
                     }
                 } catch {
-                    managed.sandbox.state = before
+                    managed.sandbox = before
                     throw error
                 }
                 managed.lifecycle = SandboxLifecycle(next)
@@ -111,6 +111,7 @@ extension NodeAgent {
         case .running, .paused: settleStart(managed, .success(()))
         case .stopping: break
         case .stopped, .failed, .removing:
+            managed.prepared = nil
             settleStart(managed, .failure(.notStarted(managed)))
             for tell in managed.onPauseChanged.take() { tell(.failure(.ended(managed))) }
             for tell in managed.onEnded.take() { tell(()) }
@@ -126,14 +127,21 @@ extension NodeAgent {
 
     private func signal(_ managed: ManagedSandbox) {
         if managed.graceTimer == nil { beginGrace(managed) }
+        if let retry = managed.signalRetry.take() { loop.cancel(retry) }
         do throws(SandboxError) {
             try managed.running?.send(managed.stopSignal)
             steps.reached(.stopSignaled)
         } catch {
-            // It has ended, or it cannot be asked.
-            kill(managed)
+            // It is busy with other requests, or frozen still. If it never takes this one, its
+            // grace ends it.
+            managed.signalRetry = loop.schedule(after: Self.signalPause) { [self] in
+                managed.signalRetry = nil
+                if managed.state == .stopping(removes: false) { signal(managed) }
+            }
         }
     }
+
+    private static let signalPause = Duration.milliseconds(20)
 
     private func beginGrace(_ managed: ManagedSandbox) {
         managed.graceTimer = loop.schedule(after: managed.stopGrace) { [self] in
@@ -159,9 +167,11 @@ extension NodeAgent {
         managed.mayHaveRemains = false
         let engine = managed.engine
         let number = managed.number
-        offload(to: workers) { () throws(SandboxError) in
+        offload(for: managed, to: undertakers) { () throws(SandboxError) in
             try engine.clear(number)
-        } then: { _ in
+        } then: { result in
+            // Tried again with its removal.
+            if case .failure = result { managed.mayHaveRemains = true }
         }
     }
 
@@ -172,11 +182,8 @@ extension NodeAgent {
 
     private func remove(_ managed: ManagedSandbox) {
         steps.reached(.deleteWritten)
-        managed.prepared = nil
         let folder = managed.engine.folder(of: managed.number)
-        // Behind what the spawner may still be making for one that was never started.
-        let threads = managed.sandbox.startedAtNanoseconds == 0 ? spawner : workers
-        offload(to: threads) { () throws(SandboxError) in
+        offload(for: managed, to: undertakers) { () throws(SandboxError) in
             try folder.remove()
         } then: { [self] _ in
             steps.reached(.deleteCleared)

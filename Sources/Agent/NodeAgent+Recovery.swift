@@ -14,17 +14,23 @@ internal import Store
 /// done is done to its end or taken back. Then all that belongs to no sandbox is removed. No call
 /// is answered before.
 extension NodeAgent {
+    /// What some sandboxes have beside their record, by their ids.
+    private struct RecordsBeside {
+        let removals: [String: [UInt8]]
+        let limitChanges: [String: [UInt8]]
+        let requested: [String: [UInt8]]
+    }
+
     func recover() throws(AgentError) {
-        let records: [StoredRecord]
-        let removals: Set<String>
-        do throws(StoreError) {
-            records = try journal.store.records(of: .sandbox)
-            removals = Set(try journal.store.records(of: .removal).map(\.id))
-        } catch {
-            throw AgentError(error)
+        try restoreImages()
+        let beside = RecordsBeside(
+            removals: try table(of: .removal), limitChanges: try table(of: .limitChange),
+            requested: try table(of: .requested))
+        for record in try records(of: .sandbox) { try restore(record, beside) }
+        for managed in registry.all {
+            recover(managed)
+            finishLimitChange(of: managed)
         }
-        for record in records { try restore(record, removes: removals.contains(record.id)) }
-        for managed in registry.all { recover(managed) }
         removeOrphans()
         journal.record { change in
             change.add(.agentStarted(.init(version: AgentVersion.current)))
@@ -32,16 +38,57 @@ extension NodeAgent {
         restoreDrain()
     }
 
-    private func restore(_ record: StoredRecord, removes: Bool) throws(AgentError) {
+    private func records(of kind: RecordKind) throws(AgentError) -> [StoredRecord] {
+        do throws(StoreError) {
+            return try journal.store.records(of: kind)
+        } catch {
+            throw AgentError(error)
+        }
+    }
+
+    private func table(of kind: RecordKind) throws(AgentError) -> [String: [UInt8]] {
+        var table: [String: [UInt8]] = [:]
+        for record in try records(of: kind) { table[record.id] = record.bytes }
+        return table
+    }
+
+    private func restoreImages() throws(AgentError) {
+        for record in try records(of: .image) {
+            do throws(WireError) {
+                images.insert(try Image(decoding: record.bytes))
+            } catch {
+                throw Self.unreadable("image", record, error)
+            }
+        }
+    }
+
+    private static func unreadable(
+        _ what: String, _ record: StoredRecord, _ error: any Error
+    ) -> AgentError {
+        AgentError(
+            "the record of \(what) `\(record.id)` cannot be read: \(error)",
+            hint: "set the record aside by `alcoved --set-record-aside`")
+    }
+
+    private func restore(
+        _ record: StoredRecord, _ beside: RecordsBeside
+    ) throws(AgentError) {
+        let removes = beside.removals[record.id] != nil
         let sandbox: AgentAPI.Sandbox
         let spec: SandboxModel.SandboxSpec
+        let requested: AgentAPI.SandboxSpec?
+        let limitChange: LimitChange?
         do {
             sandbox = try AgentAPI.Sandbox(decoding: record.bytes)
-            spec = try resolved(sandbox.spec ?? AgentAPI.SandboxSpec())
+            spec = try restored(sandbox.spec ?? AgentAPI.SandboxSpec())
+            requested = try beside.requested[record.id].map {
+                try AgentAPI.SandboxSpec(decoding: $0)
+            }
+            limitChange = try beside.limitChanges[record.id].map {
+                try LimitChange(decoding: $0)
+            }
         } catch {
-            throw AgentError(
-                "the record of sandbox `\(record.id)` cannot be read: \(error)",
-                hint: "set the record aside by `alcoved --set-record-aside`")
+            throw Self.unreadable("sandbox", record, error)
         }
         guard let kind = sandbox.isolation.model, let engine = engines[kind],
             let state = SandboxLifecycle.State(sandbox.state)
@@ -52,14 +99,29 @@ extension NodeAgent {
         }
         let managed = ManagedSandbox(
             number: record.number, sandbox: sandbox, spec: spec, engine: engine,
-            lifecycle: SandboxLifecycle(removes ? .stopping(removes: true) : state))
+            lifecycle: SandboxLifecycle(removes ? .stopping(removes: true) : state),
+            requested: requested)
+        managed.limitChange = limitChange
         managed.isCreated = true
         registry.insert(managed)
         // What it holds it holds, even if less is allowed by now.
         if managed.state.holdsReservation {
-            _ = admission.adopt(request(of: spec.limits, on: engine), for: managed.id)
+            _ = admission.adopt(reservation(ofRestored: managed), for: managed.id)
         }
     }
+
+    /// The specification of one that was created, also where its image is gone or has no such user
+    /// any more. It matters for a start alone, which looks again.
+    private func restored(
+        _ wanted: AgentAPI.SandboxSpec
+    ) throws(CallFailure) -> SandboxModel.SandboxSpec {
+        if let spec = try? resolved(wanted) { return spec }
+        var spec = try wanted.model { _ in Self.nobody }
+        if let directory = try? images.directory(of: wanted.image) { spec.image = directory }
+        return spec
+    }
+
+    private static let nobody = SandboxModel.SandboxSpec.User(user: 65534, group: 65534)
 
     private func recover(_ managed: ManagedSandbox) {
         managed.mayHaveRemains = true

@@ -7,28 +7,38 @@ internal import SandboxModel
 extension NodeAgent {
     /// Starts a created sandbox; done when its workload runs. Whoever calls while a start goes on
     /// waits for the same one.
+    ///
+    /// - Returns: an action for one who no longer waits.
+    @discardableResult
     func start(
         _ managed: ManagedSandbox, deadline: UInt64?,
         then done: @escaping (Result<Void, CallFailure>) -> Void
-    ) {
+    ) -> () -> Void {
         switch SandboxLifecycle.decide(.startRequested, in: managed.state) {
-        case .deny(let denial): done(.failure(.denied(managed, denial)))
+        case .deny(let denial):
+            done(.failure(.denied(managed, denial)))
+            return {}
         case .ignore:
-            guard managed.state == .starting else { return done(.success(())) }
-            managed.onStarted.add(done)
-        case .accept:
-            managed.onStarted.add(done)
-            guard !gate.contains(managed.id) else { return }
-            managed.startRequestedAt = MonotonicClock.nanoseconds
+            guard managed.state == .starting else {
+                done(.success(()))
+                return {}
+            }
+        case .accept: break
+        }
+        let token = managed.onStarted.add(done)
+        if managed.state == .created, !gate.contains(managed.id) {
             enterGate(managed, deadline: deadline)
         }
+        return { managed.onStarted.remove(token) }
     }
 
     // MARK: - The gate
 
     private func enterGate(_ managed: ManagedSandbox, deadline: UInt64?) {
         let now = MonotonicClock.nanoseconds
-        let limit = now + UInt64(settings.startQueueTimeout.wholeNanoseconds)
+        // Where nothing may wait, what need not wait goes on all the same.
+        let limit = MonotonicClock.nanoseconds(
+            after: max(settings.startQueueTimeout, .milliseconds(1)))
         switch gate.request(managed.id, at: now, deadline: min(deadline ?? limit, limit)) {
         case .go: begin(managed)
         case .queued: armGate()
@@ -62,9 +72,19 @@ extension NodeAgent {
             guard let managed = registry[id] else { continue }
             settleStart(managed, .failure(.startsLate))
         }
-        for id in progress.started {
-            if let managed = registry[id] { begin(managed) }
+        startable += progress.started
+        // One that fails at once lets the next one in: they begin here, not each inside the one
+        // before.
+        guard !isBeginning else { return }
+        isBeginning = true
+        while !startable.isEmpty {
+            let ids = startable
+            startable = []
+            for id in ids {
+                if let managed = registry[id] { begin(managed) }
+            }
         }
+        isBeginning = false
         armGate()
     }
 
@@ -82,6 +102,10 @@ extension NodeAgent {
 
     private func begin(_ managed: ManagedSandbox) {
         do throws(CallFailure) {
+            // After a restart of the agent nothing is laid out, and the image may be another one.
+            if managed.prepared == nil {
+                managed.spec = try resolved(managed.sandbox.spec ?? AgentAPI.SandboxSpec())
+            }
             try request(.startRequested, of: managed)
         } catch {
             settleStart(managed, .failure(error))
@@ -95,8 +119,7 @@ extension NodeAgent {
         let prepared = managed.prepared
         managed.prepared = nil
         managed.isSpawning = true
-        offload(to: spawner) { () throws(SandboxError) -> any EngineSandbox in
-            // After a restart of the agent nothing is laid out any more.
+        offload(for: managed, to: spawner) { () throws(SandboxError) -> any EngineSandbox in
             if let prepared { return try prepared.start() }
             return try engine.prepare(order).start()
         } then: { [self] (result: Result<any EngineSandbox, SandboxError>) in
@@ -104,7 +127,9 @@ extension NodeAgent {
             steps.reached(.startSpawned)
             switch result {
             case .success(let running): attach(running, to: managed)
-            case .failure(let error): noteEnd(of: managed, .failed(error))
+            case .failure(let error):
+                managed.mayHaveRemains = true
+                noteEnd(of: managed, .failed(error))
             }
         }
     }
@@ -131,7 +156,8 @@ extension NodeAgent {
     /// Without a place in the set of descriptors its end would go unseen.
     private func endUnwatched(_ managed: ManagedSandbox, _ running: any EngineSandbox) {
         try? running.kill()
-        offload(to: workers) { () throws(SandboxError) in
+        // It may take long, as the kernel ends what it can.
+        offload(to: workers, isBounded: false) { () throws(SandboxError) in
             var interests = [Readiness.Interest(running.processDescriptor)]
             try? Readiness.wait(for: &interests)
         } then: { [self] _ in
@@ -159,6 +185,8 @@ extension NodeAgent {
         managed.sandbox.startedAtNanoseconds = WallClock.nanoseconds
         managed.timeline = running.timeline
         note(.started, of: managed)
+        // Nor does one that was asked to stop meanwhile hold others up for its grace.
+        leaveGate(managed)
         steps.reached(.startRunningWritten)
         armTimeout(managed)
     }
@@ -170,6 +198,8 @@ extension NodeAgent {
         let left = timeout - .nanoseconds(elapsed)
         managed.timeoutTimer = loop.schedule(after: max(left, .zero)) { [self] in
             managed.timeoutTimer = nil
+            // One that has ended by itself just before is told so.
+            guard !managed.isFinishing else { return }
             managed.running?.markTimedOut()
             note(.stopRequested(atOnce: false), of: managed)
         }
@@ -187,15 +217,18 @@ extension NodeAgent {
         collectReport(of: managed)
         stopWatchingReport(managed)
         steps.reached(.stopEnded)
-        offload(to: workers) { () throws(SandboxError) in
+        offload(for: managed, to: undertakers) { () throws(SandboxError) in
             try running.finish()
         } then: { [self] result in
             steps.reached(.stopCleared)
             managed.running = nil
             managed.isFinishing = false
-            managed.mayHaveRemains = false
+            // Without its outcome it is not sure that all of it is gone.
+            managed.mayHaveRemains = true
             switch result {
-            case .success(let outcome?): noteEnd(of: managed, outcome)
+            case .success(let outcome?):
+                managed.mayHaveRemains = false
+                noteEnd(of: managed, outcome)
             case .success(nil): noteEnd(of: managed, .failed("it ended and left no word of how"))
             case .failure(let error): noteEnd(of: managed, .failed(error))
             }
@@ -208,11 +241,12 @@ extension NodeAgent {
     func noteEnd(
         of managed: ManagedSandbox, _ outcome: SandboxOutcome, isRecovered: Bool = false
     ) {
-        for timer in [managed.graceTimer, managed.timeoutTimer] {
+        for timer in [managed.graceTimer, managed.timeoutTimer, managed.signalRetry] {
             if let timer { loop.cancel(timer) }
         }
         managed.graceTimer = nil
         managed.timeoutTimer = nil
+        managed.signalRetry = nil
         managed.timeline = []
         managed.sandbox.outcome = AgentAPI.Outcome(outcome)
         switch (isRecovered, outcome.isFailure) {

@@ -22,6 +22,9 @@ final class NodeAgent: @unchecked Sendable {
     /// The one thread that starts sandboxes.
     let spawner: Workers
     let workers: Workers
+    /// Those that take in the ends of sandboxes and remove what is left: nothing that could wait
+    /// for long stands in their way.
+    let undertakers: Workers
     let steps: StepCounter
     let log: Log
     let logHub: LogHub
@@ -34,10 +37,14 @@ final class NodeAgent: @unchecked Sendable {
     var admission: Admission
     var gate: StartGate<String>
     var gateTimer: ScheduledAction?
+    /// Those that the gate has let in, and that begin next.
+    var startable: [String] = []
+    var isBeginning = false
     var drain: DrainState?
     var drainTimer: ScheduledAction?
     var capacityVersion: UInt64 = 1
     var capacityWatchers: [UInt64: () -> Void] = [:]
+    var measured: (load: NodeLoad, at: UInt64)?
     let startedAt = WallClock.nanoseconds
     var lastCapacityWatcher: UInt64 = 0
     /// Limits of which kinds this node can enforce.
@@ -49,13 +56,14 @@ final class NodeAgent: @unchecked Sendable {
     /// - Parameter engines: at least one.
     init(
         loop: EventLoop, settings: NodeSettings, store: Store, engines: [any SandboxEngine],
-        spawner: Workers, workers: Workers, log: Log, death: DeathAt?
+        spawner: Workers, workers: Workers, undertakers: Workers, log: Log, death: DeathAt?
     ) throws(AgentError) {
         self.loop = loop
         self.settings = settings
         self.engines = Dictionary(uniqueKeysWithValues: engines.map { ($0.kind, $0) })
         self.spawner = spawner
         self.workers = workers
+        self.undertakers = undertakers
         self.log = log
         limitKinds = NodeCapabilities.detect().limitKinds
         steps = StepCounter(death: death)
@@ -112,15 +120,17 @@ final class NodeAgent: @unchecked Sendable {
 
     /// Does something that takes time on another thread, and goes on with its result on the
     /// loop's.
+    ///
+    /// - Parameter isBounded: false for what cannot be refused.
     func offload<Value: Sendable>(
-        to threads: Workers,
+        to threads: Workers, isBounded: Bool = true,
         _ work: @escaping @Sendable () throws(SandboxError) -> Value,
         then next: @escaping (Result<Value, SandboxError>) -> Void
     ) {
         let loop = loop
         // Made and called on the loop's thread; the others only carry it.
         let next = UncheckedBox(next)
-        let accepted = threads.run {
+        let accepted = threads.run(isBounded: isBounded) {
             let result: Result<Value, SandboxError>
             do throws(SandboxError) {
                 result = .success(try work())
@@ -137,6 +147,29 @@ final class NodeAgent: @unchecked Sendable {
                         .unavailable, "too much waits to be done on this node",
                         hint: "try again in a moment")))
         }
+    }
+
+    /// The same for what changes a sandbox: after all that was to be done to it before, and never
+    /// refused. No more of it may wait than the state of the sandbox allows.
+    func offload<Value: Sendable>(
+        for managed: ManagedSandbox, to threads: Workers,
+        _ work: @escaping @Sendable () throws(SandboxError) -> Value,
+        then next: @escaping (Result<Value, SandboxError>) -> Void
+    ) {
+        managed.jobs.append { [self] in
+            offload(to: threads, isBounded: false, work) { [self] result in
+                next(result)
+                managed.isBusy = false
+                doNext(managed)
+            }
+        }
+        doNext(managed)
+    }
+
+    private func doNext(_ managed: ManagedSandbox) {
+        guard !managed.isBusy, !managed.jobs.isEmpty else { return }
+        managed.isBusy = true
+        managed.jobs.removeFirst()()
     }
 
     // MARK: - Specifications

@@ -78,13 +78,16 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     func removeOrphans(keeping numbers: Set<Int64>) throws(SandboxError) -> [Orphan] {
         var removed: [Orphan] = []
         for name in try host.lastingCgroups() {
-            guard let number = Self.number(of: name), !numbers.contains(number) else { continue }
-            try host.removeCgroup(named: name)
+            guard let number = Self.number(of: name), !numbers.contains(number),
+                // One that cannot be removed now keeps no other.
+                (try? host.removeCgroup(named: name)) != nil
+            else { continue }
             removed.append(Orphan(kind: "cgroup", name: name))
         }
         for name in (try? DirectoryListing.names(in: folders)) ?? [] {
-            guard let number = Self.number(of: name), !numbers.contains(number) else { continue }
-            try folder(of: number).remove()
+            guard let number = Self.number(of: name), !numbers.contains(number),
+                (try? folder(of: number).remove()) != nil
+            else { continue }
             removed.append(Orphan(kind: "file", name: folder(of: number).path))
         }
         return removed

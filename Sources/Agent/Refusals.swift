@@ -26,6 +26,12 @@ extension CallFailure {
         denied(managed, .hasEnded)
     }
 
+    static var draining: CallFailure {
+        CallFailure(
+            .unavailable, reason: "draining", "the node is draining and takes no new sandboxes",
+            hint: "use another node, or end the drain by `alcove drain --end`")
+    }
+
     /// What the node lacks for a sandbox.
     static func noRoom(_ shortages: [Admission.Shortage]) -> CallFailure {
         let words = shortages.map(\.description).joined(separator: "; ")

@@ -48,6 +48,13 @@ struct SandboxesService {
         }
     }
 
+    /// Whoever waits for something that can take long leaves when its client does.
+    private func whileWaiting<Request: Message, Response: Message>(
+        _ call: TypedCall<Request, Response>, _ leave: @escaping () -> Void
+    ) {
+        if call.isOpen { call.onCancel { _ in leave() } }
+    }
+
     // MARK: - Life
 
     private func create(
@@ -70,7 +77,7 @@ struct SandboxesService {
         _ request: StartRequest, _ call: TypedCall<StartRequest, StartResponse>
     ) {
         with(request.id, call) { managed in
-            node.start(managed, deadline: call.deadline) { result in
+            let leave = node.start(managed, deadline: call.deadline) { result in
                 switch result {
                 case .success:
                     call.finish(
@@ -80,6 +87,7 @@ struct SandboxesService {
                 case .failure(let failure): call.finish(failure)
                 }
             }
+            whileWaiting(call, leave)
         }
     }
 
@@ -89,12 +97,13 @@ struct SandboxesService {
             let signal = try request.signal.map { (number) throws(CallFailure) in
                 try Self.signal(number, field: "signal")
             }
-            node.stop(managed, grace: grace, signal: signal) { result in
+            let leave = node.stop(managed, grace: grace, signal: signal) { result in
                 switch result {
                 case .success: call.finish(with: StopResponse(sandbox: managed.sandbox))
                 case .failure(let failure): call.finish(failure)
                 }
             }
+            whileWaiting(call, leave)
         }
     }
 
@@ -112,12 +121,13 @@ struct SandboxesService {
         guard let managed = node.registry[request.id], managed.isCreated else {
             return call.finish(.notFound(request.id))
         }
-        node.delete(managed, force: request.force) { result in
+        let leave = node.delete(managed, force: request.force) { result in
             switch result {
             case .success: call.finish(with: DeleteResponse())
             case .failure(let failure): call.finish(failure)
             }
         }
+        whileWaiting(call, leave)
     }
 
     private func pause(_ request: PauseRequest, _ call: TypedCall<PauseRequest, PauseResponse>) {
