@@ -5,7 +5,7 @@ extension LastingSandbox {
     /// What was found of a sandbox that another process, or an earlier life of this one, started.
     public enum Adoption {
         case running(LastingSandbox)
-        /// Its cgroup is removed.
+        /// Its cgroup is removed, unless that was not asked for.
         case ended(SandboxOutcome)
         /// No process of it came to be, or none that came to run its workload and told why not.
         /// Its cgroup is removed.
@@ -14,13 +14,16 @@ extension LastingSandbox {
 
     /// Looks for the sandbox in its cgroup and in its report. Its starter must be gone.
     ///
-    /// - Parameter limits: which of its limits hold, for the outcome.
+    /// - Parameters:
+    ///   - limits: which of its limits hold, for the outcome.
+    ///   - removesCgroup: of one that has ended. Who writes the outcome down first, and then calls
+    ///     ``SandboxHost/removeCgroup(named:)``, finds it again whenever it dies.
     public static func adopt(
         _ spec: SandboxSpec, limits: [LimitStatus], folder: SandboxFolder, cgroup name: String,
-        on host: SandboxHost
+        on host: SandboxHost, removesCgroup: Bool = true
     ) throws(SandboxError) -> Adoption {
         do throws(SystemCallError) {
-            return try find(spec, limits, folder, name, host)
+            return try find(spec, limits, folder, name, host, removesCgroup)
         } catch {
             throw SandboxError(.setUpFailed, "adopt the sandbox: \(error)")
         }
@@ -28,7 +31,7 @@ extension LastingSandbox {
 
     private static func find(
         _ spec: SandboxSpec, _ limits: [LimitStatus], _ folder: SandboxFolder, _ name: String,
-        _ host: SandboxHost
+        _ host: SandboxHost, _ removesCgroup: Bool
     ) throws(SystemCallError) -> Adoption {
         guard let cgroup = try host.openLastingCgroup(name) else {
             return withoutCgroup(spec, limits, folder)
@@ -56,7 +59,7 @@ extension LastingSandbox {
             ending: finder(spec, reports).ending(of: nil) {
                 cgroup.number($0, in: "memory.events") ?? 0
             }, usage: cgroup.usage(orOf: nil), limits: limits, timeline: [])
-        try? cgroup.removeNow()
+        if removesCgroup { try? cgroup.removeNow() }
         return .ended(outcome)
     }
 

@@ -160,8 +160,11 @@ public final class LastingSandbox {
         isTimedOut = true
     }
 
-    /// The outcome, and removes the cgroup; nothing while it still runs.
-    public func finish() throws(SandboxError) -> SandboxOutcome? {
+    /// The outcome; nothing while it still runs.
+    ///
+    /// - Parameter removesCgroup: who writes the outcome down first, and then calls
+    ///   ``SandboxHost/removeCgroup(named:)``, finds it again by adoption whenever it dies.
+    public func finish(removesCgroup: Bool = true) throws(SandboxError) -> SandboxOutcome? {
         var end = ChildProcess.End.running
         do throws(SystemCallError) {
             end = try child.end()
@@ -178,7 +181,7 @@ public final class LastingSandbox {
         starting = nil
         let outcome = outcome(ending)
         // What cannot be removed now has to be swept later; the outcome is not lost for it.
-        try? cgroup.removeNow()
+        if removesCgroup { try? cgroup.removeNow() }
         return outcome
     }
 

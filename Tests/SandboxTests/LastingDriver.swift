@@ -51,8 +51,11 @@ final class LastingDriver {
         return try start(prepared, in: folder)
     }
 
-    func start(_ prepared: PreparedSandbox, in folder: SandboxFolder) throws -> LastingSandbox {
-        let sandbox = try prepared.startLasting(in: folder, cgroup: "test-\(count)")
+    func start(
+        _ prepared: PreparedSandbox, in folder: SandboxFolder, network: Int32? = nil
+    ) throws -> LastingSandbox {
+        let sandbox = try prepared.startLasting(
+            in: folder, cgroup: "test-\(count)", network: network)
         started.append(sandbox)
         return sandbox
     }

@@ -108,8 +108,20 @@ extension SandboxTests {
             let sandbox = try driver.shell("sleep 1000 & echo ready; wait")
             try sandbox.untilLogged("ready")
             kill(sandbox.pid, SIGKILL)
-            let outcome = try driver.adoptRunning(sandbox).untilOver()
-            #expect(outcome.ending == .ended(.signaled(number: 9, name: "SIGKILL")))
+            // As often as it is asked for, while the cgroup is there.
+            try ProcessHandle(sandbox.pid).untilOver()
+            for removes in [false, false, true] {
+                #expect(driver.cgroups == [sandbox.cgroupName])
+                guard
+                    case .ended(let outcome) = try LastingSandbox.adopt(
+                        sandbox.spec, limits: [], folder: sandbox.folder,
+                        cgroup: sandbox.cgroupName, on: driver.host, removesCgroup: removes)
+                else {
+                    Issue.record("it still runs")
+                    return
+                }
+                #expect(outcome.ending == .ended(.signaled(number: 9, name: "SIGKILL")))
+            }
             #expect(driver.cgroups == [])
             guard case .failed(let error) = try driver.outcomeByAdoption(sandbox).ending else {
                 Issue.record("it is not lost")
@@ -183,6 +195,38 @@ extension SandboxTests {
             // The report tells it, which only alcove-init can have written.
             #expect(try driver.outcomeByAdoption(sandbox).ending == ending)
             try sandbox.send(.terminate)
+        }
+
+        @Test(
+            "every kind of sandbox lasts, runs commands and has terminals",
+            arguments: Variant.allCases.filter { $0 != .userNamespace })
+        func variants(variant: Variant) throws { try lives(variant) }
+
+        @Test("a sandbox with a user namespace lasts, too", .needs(.userNamespaces))
+        func userNamespace() throws { try lives(.userNamespace) }
+
+        private func lives(_ variant: Variant) throws {
+            var spec = variant.spec(
+                image: driver.image, command: ["sh", "-c", "sleep 1000 & echo ready; wait"])
+            let networks = variant == .pooled ? try NetworkNamespace.make(count: 1) : []
+            spec.hostname = "lasting"
+            let prepared = try PreparedSandbox(
+                spec, image: .open(driver.image), on: driver.host, network: variant.network,
+                lasting: Lasting(logBytes: 1 << 20))
+            let sandbox = try driver.start(
+                prepared, in: try driver.newFolder(), network: networks.first?.descriptor)
+            try sandbox.untilLogged("ready")
+            for terminal in [nil, LinuxKernel.Terminal.Size(rows: 5, columns: 6)] {
+                let request = ExecRequest(
+                    command: ["sh", "-c", "id -u; hostname; exit 4"], terminal: terminal)
+                let run = ExecRun(try driver.adoptRunning(sandbox).execute(request))
+                #expect(try run.untilOver() == .ended(.exited(code: 4)))
+                let end = terminal == nil ? "\n" : "\r\n"
+                #expect(run.text == "\(spec.user.user)\(end)lasting\(end)", "\(run.errorText)")
+            }
+            try sandbox.send(.terminate)
+            let ending = try sandbox.untilOver().ending
+            #expect(ending == .ended(.signaled(number: 15, name: "SIGTERM")))
         }
 
         @Test("what it uses is measured")
