@@ -83,6 +83,6 @@ protocol EngineSandbox: AnyObject, Sendable {
     ) throws(SandboxError) -> [LimitStatus]
     func statistics() -> SandboxStatistics
     func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession
-    /// The outcome, once it has ended; removes what it was made of, but for its logs.
+    /// The outcome, once it has ended. The same again until what it was made of is cleared.
     func finish() throws(SandboxError) -> SandboxOutcome?
 }

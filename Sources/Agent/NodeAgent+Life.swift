@@ -160,8 +160,8 @@ extension NodeAgent {
         try? running.kill()
     }
 
-    /// What ended under this agent's eyes was cleared away for its outcome: this is for what an
-    /// earlier one left.
+    /// What its outcome was told from goes away once that is written down, and whatever an earlier
+    /// agent left.
     private func clear(_ managed: ManagedSandbox) {
         guard managed.mayHaveRemains else { return }
         managed.mayHaveRemains = false

@@ -223,12 +223,10 @@ extension NodeAgent {
             steps.reached(.stopCleared)
             managed.running = nil
             managed.isFinishing = false
-            // Without its outcome it is not sure that all of it is gone.
+            // Until the outcome is written down, what it can be told from stays.
             managed.mayHaveRemains = true
             switch result {
-            case .success(let outcome?):
-                managed.mayHaveRemains = false
-                noteEnd(of: managed, outcome)
+            case .success(let outcome?): noteEnd(of: managed, outcome)
             case .success(nil): noteEnd(of: managed, .failed("it ended and left no word of how"))
             case .failure(let error): noteEnd(of: managed, .failed(error))
             }

@@ -63,7 +63,8 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery {
         let found = try LastingSandbox.adopt(
             order.spec, limits: order.limits, folder: folder(of: order.number),
-            cgroup: Self.name(of: order.number), on: host)
+            cgroup: Self.name(of: order.number), on: host,
+            removesCgroup: false)
         switch found {
         case .running(let sandbox): return .running(ProcessSandbox(sandbox))
         case .ended(let outcome): return .ended(outcome)
@@ -206,7 +207,7 @@ private final class ProcessSandbox: EngineSandbox, @unchecked Sendable {
         try sandbox.execute(request)
     }
     func finish() throws(SandboxError) -> SandboxOutcome? {
-        try sandbox.finish()
+        try sandbox.finish(removesCgroup: false)
     }
 }
 
