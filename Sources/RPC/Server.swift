@@ -78,7 +78,7 @@ public final class Server: @unchecked Sendable {
     /// Takes clients of a listener from now on. Can be called on any thread.
     public func listen(on listener: Listener) {
         loop.enqueue {
-            guard !self.isShuttingDown else { return listener.removePath() }
+            guard !self.isShuttingDown else { return listener.socket.removePath() }
             self.listeners.append(ListeningSocket(listener, self))
         }
     }
@@ -181,7 +181,7 @@ private final class ListeningSocket: EventLoop.Handler {
         // Some at a time: those that are served already have their turn too.
         for _ in 0..<16 {
             do throws(SystemCallError) {
-                guard let socket = try UnixSockets.accept(listener.descriptor) else { return }
+                guard let socket = try UnixSockets.accept(listener.socket.descriptor) else { return }
                 server.adopt(socket, users: listener.users, isReadOnly: listener.isReadOnly)
             } catch {
                 // No descriptor or no memory is left. The client waits in the backlog until a
@@ -203,18 +203,18 @@ private final class ListeningSocket: EventLoop.Handler {
 
     func goOn() {
         guard token == nil else { return }
-        token = try? server.loop.add(listener.descriptor.rawValue, .readable, self)
+        token = try? server.loop.add(listener.socket.descriptor.rawValue, .readable, self)
         if token == nil { rest() }
     }
 
     private func leave() {
-        if let token { server.loop.remove(listener.descriptor.rawValue, token: token) }
+        if let token { server.loop.remove(listener.socket.descriptor.rawValue, token: token) }
         token = nil
     }
 
     func close() {
         leave()
         if let retry { server.loop.cancel(retry) }
-        listener.removePath()
+        listener.socket.removePath()
     }
 }
