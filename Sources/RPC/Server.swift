@@ -181,7 +181,8 @@ private final class ListeningSocket: EventLoop.Handler {
         // Some at a time: those that are served already have their turn too.
         for _ in 0..<16 {
             do throws(SystemCallError) {
-                guard let socket = try UnixSockets.accept(listener.socket.descriptor) else { return }
+                let accepted = try UnixSockets.accept(listener.socket.descriptor)
+                guard let socket = accepted else { return }
                 server.adopt(socket, users: listener.users, isReadOnly: listener.isReadOnly)
             } catch {
                 // No descriptor or no memory is left. The client waits in the backlog until a

@@ -8,7 +8,8 @@ import Testing
 /// `ALCOVE_WRITE_DOCS=1 swift test --disable-xctest --filter OperationsDocumentTests`.
 @Suite struct OperationsDocumentTests {
     private static let tables: [(name: String, text: String)] = [
-        ("configuration", ConfigurationDocument.markdown())
+        ("configuration", ConfigurationDocument.markdown()),
+        ("metrics", MetricsDocument.markdown()),
     ]
 
     @Test("the tables in docs/operations.md are those of the code")

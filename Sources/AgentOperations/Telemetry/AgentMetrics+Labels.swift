@@ -1,0 +1,109 @@
+/// What a start's time is spent on.
+public enum StartStage: String, MetricLabel {
+    /// It waits for other starts to end.
+    case queued
+    /// Its intent is written down.
+    case recorded
+    /// Cgroup, limits and report pipe.
+    case prepared
+    /// From there until the process is there.
+    case spawned
+    /// From there until `alcove-init` runs in the finished jail.
+    case isolated
+    /// From there until the workload runs.
+    case executed
+    /// All of it, from the request to the running workload.
+    case total
+
+    public static let labelName = "stage"
+}
+
+/// What a request to create came to.
+public enum CreateResult: String, MetricLabel {
+    case created
+    /// The same request had come before.
+    case existed
+    /// Another sandbox has the id.
+    case conflict
+    case invalid
+    /// It does not fit, or too many starts wait.
+    case exhausted
+    /// The node is draining, or the record cannot be written.
+    case unavailable
+    case failed
+
+    public static let labelName = "result"
+}
+
+/// What a start came to.
+public enum StartResult: String, MetricLabel {
+    case running
+    case failed
+    /// It waited too long for others.
+    case expired
+    /// Stopped or deleted before it ran.
+    case abandoned
+
+    public static let labelName = "result"
+}
+
+/// Why a sandbox ended.
+public enum EndCause: String, MetricLabel {
+    case exited
+    case signaled
+    case deniedCall = "denied_call"
+    case outOfMemory = "out_of_memory"
+    case timedOut = "timed_out"
+    case setUpFailed = "set_up_failed"
+    /// Nothing could be learned of its end.
+    case lost
+
+    public static let labelName = "cause"
+}
+
+public enum SandboxStateLabel: String, MetricLabel {
+    case created, starting, running, paused, stopping, stopped, failed, removing
+
+    public static let labelName = "state"
+}
+
+public enum ConnectionResult: String, MetricLabel {
+    case accepted
+    /// Its user may not call.
+    case denied
+    /// There were too many.
+    case excess
+    /// Ended for what it sent, or did not send in time.
+    case failed
+
+    public static let labelName = "result"
+}
+
+/// What the agent did at its start with what an earlier one left.
+public enum RecoveryResult: String, MetricLabel {
+    /// It runs on.
+    case adopted
+    /// It ended meanwhile.
+    case ended
+    /// Half made: finished.
+    case finished
+    /// Half made: taken back.
+    case undone
+    /// Nobody's: removed.
+    case removed
+
+    public static let labelName = "result"
+}
+
+/// An amount of a resource of the node.
+public enum AmountLabel: String, MetricLabel {
+    /// What the node has.
+    case total
+    /// What sandboxes may reserve.
+    case allocatable
+    case reserved
+    /// Measured.
+    case used
+
+    public static let labelName = "amount"
+}
