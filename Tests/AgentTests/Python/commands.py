@@ -1,11 +1,10 @@
 """Exec: streams, terminals, input, signals, ends."""
 import os
-import time
 
 import grpc
 from agent import Agent
 from execution import Execution, Request, execute
-from support import api, eventually, fails, refused, run_parts
+from support import api, eventually, fails, run_parts
 
 Code = grpc.StatusCode
 MIB = 1 << 20
@@ -94,11 +93,12 @@ def stdin(agent):
         line = b"%d\n" % number
         one.send(stdin=line).until(lambda e: e.stdout.endswith(line))
     assert one.end_input().finish() == 0
-    # A command that does not read ends all the same.
-    one = Execution(agent.calls, "e", "true")
-    for _ in range(8):
-        one.send(stdin=block)
-    assert one.finish() == 0
+    # A command that does not read ends all the same, whenever that is in between the writes.
+    for _ in range(50):
+        one = Execution(agent.calls, "e", "true")
+        for _ in range(4):
+            one.send(stdin=block)
+        assert one.finish() == 0
     # After its input's end it still takes signals.
     one = Execution(agent.calls, "e", "sh", "-c", "cat; echo closed; exec sleep 1000")
     one.end_input().until(lambda e: e.stdout == b"closed\n")
@@ -173,7 +173,7 @@ def cancelled(agent):
         one.cancel()
     eventually(lambda: len(agent.processes()) == quiet)
     late = Execution(agent.calls, "e", "sh", "-c", "trap '' TERM; echo up; sleep 1000; sleep 1000",
-                     timeout=1)
+                     timeout=5)
     late.until(lambda e: e.stdout == b"up\n")
     try:
         late.finish()
@@ -240,5 +240,4 @@ def whole():
     return map(in_agent, parts)
 
 
-assert refused and time
 run_parts(*whole())

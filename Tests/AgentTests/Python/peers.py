@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import grpc
-from agent import OPTIONS, Agent, Calls
+from agent import Agent, Calls
 from execution import Execution, execute
-from support import api, eventually, fails, refused, run_parts
+from support import api, eventually, fails, run_parts
 
 Code = grpc.StatusCode
 messages, node = api.sandboxes, api.node
@@ -260,9 +259,6 @@ def read_only():
                 messages.ExecRequest(start=messages.ExecRequest.Start(
                     sandbox_id="up", command=["true"]))]), timeout=60)
         assert len(agent.list()) == 2 and agent.get("up").pid
-
-
-assert OPTIONS and refused and time
 
 
 def with_agent(part):

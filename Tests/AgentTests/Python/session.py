@@ -1,7 +1,6 @@
 """The agent as the client of a control plane: the reference one, with all its faults."""
 import os
 import tempfile
-import time
 
 import grpc
 from agent import STATE, Agent
@@ -252,5 +251,4 @@ def placed():
         plane.expect_contract()
 
 
-assert time
 run_parts(steady, dropped, away, killed, late, unwanted, orders, placed)

@@ -1,6 +1,4 @@
 """A thousand creates at once on a node with room for a hundred."""
-import sys
-
 import grpc
 from agent import STATE, Agent, Calls
 from support import api, run_parts
@@ -75,5 +73,4 @@ def by_memory():
         storm(agent, spec, types.RESOURCE_MEMORY)
 
 
-assert sys
 run_parts(by_memory, by_number)
