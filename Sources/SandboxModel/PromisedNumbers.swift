@@ -25,6 +25,19 @@ public enum PromisedNumbers {
     /// At that load, 99 of 100 calls take at most this long.
     public static let callP99Microseconds = 5000
 
+    /// From Create to the answer of Start over the agent's socket, by Python's client, at most.
+    public static let agentStartMedianMilliseconds = 2
+    public static let agentStartP99Milliseconds = 6
+
+    /// Lives from Create to Delete with 16 in flight on two processors, at least.
+    public static let agentSandboxesPerSecond = 300
+
+    /// What the agent holds of memory with 200 sandboxes, at most.
+    public static let agentResidentKilobytes = 25600
+
+    /// Everything that is there because of an idle process sandbox, proportionally, at most.
+    public static let idleSandboxKilobytes = 1536
+
     /// The file of `alcove-init`, stripped.
     public static let initFileKilobytes = 160
     /// What a running `alcove-init` holds of memory, shared pages included.
