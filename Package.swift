@@ -158,9 +158,6 @@ let package = Package(
             name: "AgentTests", dependencies: ["TestSupport"], exclude: ["Python"],
             swiftSettings: strict),
         .testTarget(
-            name: "AgentTests", dependencies: ["TestSupport"], exclude: ["Python"],
-            swiftSettings: strict),
-        .testTarget(
             name: "AgentOperationsTests",
             dependencies: ["AgentOperations", "Console", "LinuxKernel", "TestSupport"],
             exclude: ["Python"], swiftSettings: strict),

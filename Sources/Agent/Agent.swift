@@ -20,7 +20,8 @@ public final class Agent {
     /// Opens the record, takes over what an earlier agent left, and is ready to serve. The loop is
     /// not running yet, and the calling thread is the one that will run it.
     public init(
-        _ settings: NodeSettings, loop: EventLoop, log: Log, death: DeathAt? = nil
+        _ settings: NodeSettings, loop: EventLoop, log: Log, metrics: AgentMetrics,
+        death: DeathAt? = nil
     ) throws(AgentError) {
         do throws(SystemCallError) {
             try Files.makeDirectories(settings.stateDirectory, permissions: 0o700)
@@ -50,13 +51,19 @@ public final class Agent {
         }
         node = try NodeAgent(
             loop: loop, settings: settings, store: store, engines: engines, spawner: spawner,
-            workers: workers, undertakers: undertakers, log: log, death: death)
+            workers: workers, undertakers: undertakers, log: log,
+            metrics: metrics, death: death)
         health = HealthService(services: Definitions.services.map(\.name))
         reflection = ReflectionService()
         try node.recover()
         controlPlane = settings.controlPlane.map { [node] in
             ControlPlaneLink(path: $0, node: node)
         }
+    }
+
+    /// Paths of all calls that the socket answers.
+    public static var methods: [String] {
+        Definitions.services.flatMap { $0.methods.map(\.path) }
     }
 
     /// All that the socket answers.

@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import AgentOperations
 internal import Jail
 internal import LinuxKernel
 internal import RPC
@@ -163,6 +164,7 @@ final class ExecStream: @unchecked Sendable {
             switch event {
             case .started(let pid):
                 node.steps.reached(.execRunning)
+                node.metrics.execs.add()
                 call.send(ExecResponse(message: .started(.init(pid: UInt32(clamping: pid)))))
                 isRunning = true
                 errorIsOpen = session?.errorDescriptor != nil

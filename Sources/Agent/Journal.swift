@@ -81,6 +81,8 @@ final class Journal {
     private(set) var failure: (error: StoreError, since: Int64)?
     /// Told when ``failure`` comes and goes.
     var onFailureChange: () -> Void = {}
+    /// Told after each writing: how many events it told of, and how long it took.
+    var onWritten: (_ events: Int, _ nanoseconds: UInt64) -> Void = { _, _ in }
     private let loop: EventLoop
     private let eventsKept: UInt64
     /// Happened, and not yet written.
@@ -196,7 +198,9 @@ final class Journal {
             }
         }
         for (key, bytes) in later { change.set(key, to: bytes) }
+        let began = MonotonicClock.nanoseconds
         try store.commit(change)
+        onWritten(kept.count, MonotonicClock.nanoseconds - began)
         pending = []
         later = [:]
         if failure != nil {

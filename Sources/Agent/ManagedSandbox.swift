@@ -8,6 +8,11 @@ final class ManagedSandbox: @unchecked Sendable {
     let number: Int64
     /// What it was asked to be, for one who asks again.
     let requested: AgentAPI.SandboxSpec
+    /// By the monotonic clock: when its start was asked for, when it came through the gate, and
+    /// when that was written down.
+    var startRequestedAt: UInt64 = 0
+    var startBegunAt: UInt64 = 0
+    var startWrittenAt: UInt64 = 0
     /// What callers see, and what is written down.
     var sandbox: AgentAPI.Sandbox
     /// Its specification, checked.

@@ -31,6 +31,7 @@ extension NodeAgent {
     func capacityChanged() {
         capacityVersion += 1
         for wake in capacityWatchers.values { wake() }
+        gaugesChanged()
     }
 
     /// Measured a moment ago at most: any number of watchers that are told of one change cost one

@@ -133,8 +133,12 @@ extension NodeAgent {
             found = .ended(.failed(error))
         }
         switch found {
-        case .running(let running): adopt(running, as: managed)
-        case .ended(let outcome): noteEnd(of: managed, outcome, isRecovered: true)
+        case .running(let running):
+            metrics.recovered.add(1, .adopted)
+            adopt(running, as: managed)
+        case .ended(let outcome):
+            metrics.recovered.add(1, .ended)
+            noteEnd(of: managed, outcome, isRecovered: true)
         case .neverStarted: takeBack(managed)
         }
     }
@@ -158,6 +162,7 @@ extension NodeAgent {
 
     /// Nothing of it runs: its start is taken back, or its stop has nothing left to do.
     private func takeBack(_ managed: ManagedSandbox) {
+        metrics.recovered.add(1, .undone)
         if managed.state == .starting {
             journal.record { draft in
                 draft.add(.undone(.init(operation: "start")), of: managed.id)
@@ -174,6 +179,7 @@ extension NodeAgent {
         for engine in engines.values {
             do throws(SandboxError) {
                 for orphan in try engine.removeOrphans(keeping: numbers) {
+                    metrics.recovered.add(1, .removed)
                     log.info(
                         "what belonged to no sandbox was removed",
                         [

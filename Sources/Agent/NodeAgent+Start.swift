@@ -39,6 +39,7 @@ extension NodeAgent {
         // Where nothing may wait, what need not wait goes on all the same.
         let limit = MonotonicClock.nanoseconds(
             after: max(settings.startQueueTimeout, .milliseconds(1)))
+        managed.startRequestedAt = now
         switch gate.request(managed.id, at: now, deadline: min(deadline ?? limit, limit)) {
         case .go: begin(managed)
         case .queued: armGate()
@@ -101,6 +102,7 @@ extension NodeAgent {
     // MARK: - The start
 
     private func begin(_ managed: ManagedSandbox) {
+        managed.startBegunAt = MonotonicClock.nanoseconds
         do throws(CallFailure) {
             // After a restart of the agent nothing is laid out, and the image may be another one.
             if managed.prepared == nil {
@@ -113,6 +115,7 @@ extension NodeAgent {
     }
 
     func launch(_ managed: ManagedSandbox) {
+        managed.startWrittenAt = MonotonicClock.nanoseconds
         steps.reached(.startWritten)
         let order = order(for: managed)
         let engine = managed.engine
@@ -184,6 +187,7 @@ extension NodeAgent {
         steps.reached(.startRunning)
         managed.sandbox.startedAtNanoseconds = WallClock.nanoseconds
         managed.timeline = running.timeline
+        countStart(of: managed)
         note(.started, of: managed)
         // Nor does one that was asked to stop meanwhile hold others up for its grace.
         leaveGate(managed)
@@ -246,6 +250,7 @@ extension NodeAgent {
         managed.timeoutTimer = nil
         managed.signalRetry = nil
         managed.timeline = []
+        countEnd(outcome)
         managed.sandbox.outcome = AgentAPI.Outcome(outcome)
         switch (isRecovered, outcome.isFailure) {
         case (false, false): note(.ended, of: managed)

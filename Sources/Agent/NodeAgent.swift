@@ -27,6 +27,8 @@ final class NodeAgent: @unchecked Sendable {
     let undertakers: Workers
     let steps: StepCounter
     let log: Log
+    let metrics: AgentMetrics
+    var gaugeTimer: ScheduledAction?
     let logHub: LogHub
     let identity: NodeIdentity
 
@@ -56,7 +58,8 @@ final class NodeAgent: @unchecked Sendable {
     /// - Parameter engines: at least one.
     init(
         loop: EventLoop, settings: NodeSettings, store: Store, engines: [any SandboxEngine],
-        spawner: Workers, workers: Workers, undertakers: Workers, log: Log, death: DeathAt?
+        spawner: Workers, workers: Workers, undertakers: Workers, log: Log,
+        metrics: AgentMetrics, death: DeathAt?
     ) throws(AgentError) {
         self.loop = loop
         self.settings = settings
@@ -65,6 +68,7 @@ final class NodeAgent: @unchecked Sendable {
         self.workers = workers
         self.undertakers = undertakers
         self.log = log
+        self.metrics = metrics
         limitKinds = NodeCapabilities.detect().limitKinds
         steps = StepCounter(death: death)
         logHub = LogHub(loop: loop)
@@ -84,6 +88,10 @@ final class NodeAgent: @unchecked Sendable {
             try store.commit(change)
         } catch {
             throw AgentError(error)
+        }
+        journal.onWritten = { [metrics] events, nanoseconds in
+            metrics.events.add(UInt64(events))
+            metrics.commits.record(nanoseconds: nanoseconds)
         }
         journal.onFailureChange = { [unowned self] in noteRecordFailure() }
     }
@@ -108,6 +116,7 @@ final class NodeAgent: @unchecked Sendable {
 
     private func noteRecordFailure() {
         if let failure = journal.failure {
+            metrics.storeFailures.add()
             log.error(
                 "the record cannot be written", ["error": LogValue(failure.error)])
         } else {

@@ -64,6 +64,7 @@ struct SandboxesService {
             return call.finish(.invalid("spec", "is missing"))
         }
         node.create(request.id, spec) { result in
+            node.count(creation: result)
             switch result {
             case .success(let created):
                 call.finish(

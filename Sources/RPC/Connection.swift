@@ -108,6 +108,10 @@ final class Connection {
 
     var isOverMemory: Bool { server.isOverMemory }
 
+    func callEnded(_ path: String, _ code: Status.Code, _ nanoseconds: UInt64) {
+        server.onCallEnd?(path, code, nanoseconds)
+    }
+
     func account(_ change: Int) {
         server.counters.heldBytes += change
     }
@@ -214,6 +218,7 @@ extension Connection: TransportOwner {
         calls[stream] = call
         server.counters.calls += 1
         server.counters.openCalls += 1
+        server.onCallBegin?()
         endpoint.handler(call)
     }
 

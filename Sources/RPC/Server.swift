@@ -58,6 +58,11 @@ public final class Server: @unchecked Sendable {
     private let endpoints: [String: Endpoint]
     /// Belongs to the loop's thread.
     public internal(set) var counters = Counters()
+    /// Told of each call that a handler gets.
+    public var onCallBegin: (() -> Void)?
+    /// Told of each call that ended: its path, its code, and how many nanoseconds it took. Set
+    /// before the first client.
+    public var onCallEnd: ((String, Status.Code, UInt64) -> Void)?
     private var listeners: [ListeningSocket] = []
     private var connections: [ObjectIdentifier: Connection] = [:]
     private var shutdownEnd: ScheduledAction?

@@ -48,6 +48,9 @@ public final class ServerCall: @unchecked Sendable {
     /// What ends the answer, once all messages are out.
     private var ending: HeaderBlock?
     private var isClosed = false
+    private let began = MonotonicClock.nanoseconds
+    /// How it ended, once its handler or the connection has said so.
+    private var endCode: Status.Code?
     private var deadlineAction: ScheduledAction?
 
     init(stream: Int32, head: RequestHead, deadline: UInt64?, connection: Connection) {
@@ -101,6 +104,7 @@ public final class ServerCall: @unchecked Sendable {
     public func finish(_ status: Status = .ok, trailers: Metadata = Metadata()) {
         loop.checkThread()
         guard isOpen, let connection else { return }
+        endCode = status.code
         var block = status == .ok ? HeaderBlock.success : HeaderBlock()
         if status != .ok { block.add(status) }
         block.add(trailers)
@@ -186,6 +190,8 @@ public final class ServerCall: @unchecked Sendable {
         dropInput()
         dropCallbacks()
         account()
+        let code = endCode ?? (cause == .deadline ? .deadlineExceeded : .cancelled)
+        connection?.callEnded(path, code, MonotonicClock.nanoseconds - began)
         connection = nil
         if wasOpen { onCancel?(cause) }
     }

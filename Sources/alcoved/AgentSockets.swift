@@ -23,12 +23,38 @@ enum AgentSockets {
         }
     }
 
+    /// What answers `GET /metrics`; nil where nobody asks for it.
+    static func serve(
+        _ metrics: AgentMetrics, _ configuration: AgentConfiguration,
+        _ inherited: inout InheritedSockets
+    ) throws -> MetricsServer? {
+        var sockets: [ListeningSocket] = []
+        let socket = configuration.metrics
+        if let given = inherited.take(.metrics) {
+            sockets.append(try ListeningSocket(inherited: given))
+        } else if !socket.path.isEmpty {
+            try makeFolder(of: socket)
+            sockets.append(
+                try ListeningSocket(
+                    path: socket.path, mode: socket.mode, group: try group(of: socket)))
+        }
+        if configuration.metricsPort != 0 {
+            sockets.append(try ListeningSocket(loopbackPort: configuration.metricsPort))
+        }
+        guard !sockets.isEmpty else { return nil }
+        return try MetricsServer(on: sockets) { metrics.text() }
+    }
+
+    private static func makeFolder(of socket: AgentConfiguration.Socket) throws {
+        let slash = socket.path.lastIndex(of: "/") ?? socket.path.startIndex
+        try Files.makeDirectories(String(socket.path[..<slash]))
+    }
+
     private static func listener(
         _ socket: AgentConfiguration.Socket, users: Listener.Users = .any,
         isReadOnly: Bool = false
     ) throws -> Listener {
-        let slash = socket.path.lastIndex(of: "/") ?? socket.path.startIndex
-        try Files.makeDirectories(String(socket.path[..<slash]))
+        try makeFolder(of: socket)
         return try Listener(
             path: socket.path, mode: socket.mode, group: try group(of: socket), users: users,
             isReadOnly: isReadOnly)

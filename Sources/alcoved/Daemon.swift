@@ -69,14 +69,24 @@ enum Daemon {
         let manager = try ServiceManager.adopt()
         var inherited = try InheritedSockets.adopt()
         let log = Log(level: configuration.logLevel, format: format)
+        let metrics = AgentMetrics(version: Agent.version, methods: Agent.methods)
+        metrics.follow(log)
         let signals = try SignalReader([.terminate, .interrupt])
         let loop = try EventLoop(named: "agent")
-        let agent = try Agent(NodeSettings(configuration), loop: loop, log: log, death: death)
+        let agent = try Agent(
+            NodeSettings(configuration), loop: loop, log: log, metrics: metrics, death: death)
         var limits = ServerLimits()
         limits.keepalive = configuration.keepalive > .zero ? configuration.keepalive : nil
         limits.keepaliveTimeout = configuration.keepaliveTimeout
         let server = Server(loop: loop, endpoints: agent.endpoints, limits: limits)
+        server.onCallBegin = { metrics.calls.began() }
+        server.onCallEnd = { path, code, nanoseconds in
+            metrics.calls.ended(method: path, code: code.rawValue, nanoseconds: nanoseconds)
+        }
         try AgentSockets.listen(server, configuration, &inherited)
+        let exposition = try AgentSockets.serve(metrics, configuration, &inherited)
+        try exposition?.start()
+        defer { exposition?.stop() }
         let watchdog = Watchdog(manager, on: loop)
         try loop.watch(signals.descriptor.rawValue, for: .readable) { _ in
             guard !signals.pending().isEmpty else { return }

@@ -1,0 +1,110 @@
+internal import AgentAPI
+internal import AgentOperations
+internal import LinuxKernel
+internal import RPC
+internal import SandboxModel
+
+/// What the agent counts of itself.
+extension NodeAgent {
+    /// Gauges follow changes after this long, so that many changes cost one look.
+    private static let gaugeDelay = Duration.milliseconds(250)
+
+    /// Sets the gauges soon.
+    func gaugesChanged() {
+        guard gaugeTimer == nil else { return }
+        gaugeTimer = loop.schedule(after: Self.gaugeDelay) { [self] in
+            gaugeTimer = nil
+            setGauges()
+        }
+    }
+
+    private func setGauges() {
+        var counts: [SandboxStateLabel: Int] = [:]
+        for managed in registry.all { counts[SandboxStateLabel(managed.state), default: 0] += 1 }
+        for label in SandboxStateLabel.allCases { metrics.sandboxes.set(counts[label] ?? 0, label) }
+        metrics.startsInFlight.set(gate.inFlightCount)
+        metrics.startsQueued.set(gate.queuedCount)
+        metrics.draining.set(drain != nil)
+        let history = journal.history
+        metrics.eventsKept.set(history.last + 1 - history.oldest)
+        set(total, .total)
+        set(admission.allocatable, .allocatable)
+        set(admission.reserved, .reserved)
+        set(
+            NodeLoad.measure(below: settings.stateDirectory).inUse(sandboxes: UInt64(remaining)),
+            .used)
+    }
+
+    private func set(_ amounts: SandboxModel.Resources, _ label: AmountLabel) {
+        metrics.cpus.set(amounts.milliCPUs, label)
+        metrics.memory.set(amounts.memoryBytes, label)
+        metrics.pids.set(amounts.pids, label)
+        metrics.disk.set(amounts.diskBytes, label)
+        metrics.addresses.set(amounts.addresses, label)
+        metrics.slots.set(amounts.sandboxes, label)
+    }
+
+    func countStart(of managed: ManagedSandbox) {
+        metrics.startResults.add(1, .running)
+        let timeline = managed.timeline.map { ($0.what, $0.nanoseconds) }
+        let asked = managed.startRequestedAt
+        let queued = managed.startBegunAt > asked ? managed.startBegunAt - asked : 0
+        let recorded =
+            managed.startWrittenAt > managed.startBegunAt
+            ? managed.startWrittenAt - managed.startBegunAt : 0
+        metrics.started(timeline: timeline, waited: (queued, recorded))
+    }
+
+    func countEnd(_ outcome: SandboxOutcome) {
+        metrics.ends.add(1, EndCause(outcome.ending))
+        if outcome.isFailure { metrics.startResults.add(1, .failed) }
+    }
+
+    func count(creation result: Result<Creation, CallFailure>) {
+        metrics.creates.add(1, CreateResult(result))
+    }
+}
+
+extension CreateResult {
+    fileprivate init(_ result: Result<Creation, CallFailure>) {
+        switch result {
+        case .success(let creation): self = creation.existed ? .existed : .created
+        case .failure(let failure):
+            switch failure.code {
+            case .alreadyExists: self = .conflict
+            case .resourceExhausted: self = .exhausted
+            case .unavailable: self = .unavailable
+            case .internal, .unknown, .dataLoss: self = .failed
+            default: self = .invalid
+            }
+        }
+    }
+}
+
+extension EndCause {
+    fileprivate init(_ ending: SandboxOutcome.Ending) {
+        switch ending {
+        case .ended(.exited): self = .exited
+        case .ended(.signaled): self = .signaled
+        case .denied: self = .deniedCall
+        case .outOfMemory: self = .outOfMemory
+        case .timedOut: self = .timedOut
+        case .failed: self = .setUpFailed
+        }
+    }
+}
+
+extension SandboxStateLabel {
+    fileprivate init(_ state: SandboxLifecycle.State) {
+        switch state {
+        case .created: self = .created
+        case .starting: self = .starting
+        case .running: self = .running
+        case .paused: self = .paused
+        case .stopping: self = .stopping
+        case .stopped: self = .stopped
+        case .failed: self = .failed
+        case .removing: self = .removing
+        }
+    }
+}
