@@ -88,7 +88,7 @@ import Testing
         let table = """
             Inter-|   Receive                            |  Transmit
              face |bytes    packets errs drop fifo frame |bytes    packets errs
-                lo:    1234      12    0    0    0     0          0         0     1234      12 0 0 0 0 0 0
+                lo:    1234      12    0    0    0     0    0 0    1234      12 0 0 0 0 0 0
               eth0: 1000 10 1 2 0 0 0 0 2000 20 3 4 0 0 0 0
               eth1:1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
               cut: 1 2 3
