@@ -78,7 +78,8 @@ def live(agent, first, count):
 def steady():
     with Plane() as plane, connected(plane) as agent:
         eventually(lambda: plane.knows_all(agent))
-        assert plane.node.info == agent.calls.node.Info(api.node.InfoRequest(), timeout=60)
+        info = agent.calls.node.Info(api.node.InfoRequest(), timeout=60)
+        assert plane.node.info == info, (plane.node.info, info)
         live(agent, 0, 20)
         eventually(lambda: plane.knows_all(agent))
         assert plane.node.events == agent.events(), "it has all events, as a watcher has them"
