@@ -14,7 +14,10 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     private let host: SandboxHost
     private let folders: String
     private let networks: NetworkPool
+    /// What was laid out last, the newest at the end. Belongs to the spawner's thread.
+    private var recent: [(order: EngineOrder, sandbox: PreparedSandbox)] = []
 
+    private static let mostRecent = 16
     private static let prefix = "s"
 
     /// Called on the spawner's thread, which does nothing else from then on.
@@ -50,14 +53,32 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     }
 
     func prepare(_ order: EngineOrder) throws(SandboxError) -> any PreparedStart {
+        return ProcessStart(
+            try laidOut(order), folder: folder(of: order.number),
+            cgroup: Self.name(of: order.number),
+            networks: networks)
+    }
+
+    /// The sandboxes of one function are the same again and again: their plan is laid out once, for
+    /// as long as their image is the same directory.
+    private func laidOut(_ order: EngineOrder) throws(SandboxError) -> PreparedSandbox {
         let image = try ImageTree.open(order.spec.image)
-        let prepared = try PreparedSandbox(
+        let known = recent.firstIndex {
+            $0.order.spec == order.spec && $0.order.logBytes == order.logBytes
+                && $0.sandbox.isMade(of: image)
+        }
+        if let known {
+            let entry = recent.remove(at: known)
+            recent.append(entry)
+            return entry.sandbox
+        }
+        let sandbox = try PreparedSandbox(
             order.spec, image: image, on: host,
             network: order.spec.canJoinNetwork ? .pooled : .new, diesWithStarter: false,
             lasting: Lasting(logBytes: order.logBytes))
-        return ProcessStart(
-            prepared, folder: folder(of: order.number), cgroup: Self.name(of: order.number),
-            networks: networks)
+        if recent.count == Self.mostRecent { recent.removeFirst() }
+        recent.append((order, sandbox))
+        return sandbox
     }
 
     func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery {

@@ -25,6 +25,11 @@ public struct ImageTree: ~Copyable, Sendable {
         }
     }
 
+    /// Whether both are the same directory, under whatever path.
+    func isSame(as other: borrowing ImageTree) -> Bool {
+        status.inode == other.status.inode && status.device == other.status.device
+    }
+
     /// The directories that mounts stand on. A writable root gets them, a read-only one must have
     /// them, and in no case may one be a link to somewhere else.
     func checkMountPoints(for root: SandboxSpec.Root) throws(SandboxError) {

@@ -194,6 +194,10 @@ public final class PreparedSandbox {
         self.lasting = lasting
     }
 
+    /// Whether it is made of this directory. What stands in it may have changed meanwhile: the
+    /// start says so then.
+    public func isMade(of other: borrowing ImageTree) -> Bool { image.isSame(as: other) }
+
     /// The calls that the child makes from `clone3` to `exec`, in order, each with the index of
     /// its step.
     public var childCalls: [(step: Int, name: String)] { lowered.program.listing }

@@ -22,7 +22,7 @@ enum AgentBenchCommand {
                     help: "sandboxes in flight at the same time"),
                 Flag("warm-up", value: "N", default: "5", help: "starts before the first sample"),
                 Flag("json", help: "print one JSON line for each sample, and one for the summary"),
-            ] + SandboxFlags.flags + [Agent.socketFlag],
+            ] + AgentSpec.timeFlags + SandboxFlags.flags + [Agent.socketFlag],
             arguments: [AgentSpec.image], trailing: .command,
             examples: [
                 Example(
