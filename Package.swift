@@ -188,6 +188,13 @@ let package = Package(
         .testTarget(
             name: "RPCTests", dependencies: ["RPC", "LinuxKernel", "TestSupport"],
             exclude: ["Python"], swiftSettings: strict),
+        .testTarget(
+            name: "AgentTests",
+            dependencies: [
+                "Agent", "AgentAPI", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
+                "SandboxModel", "Store", "TestSupport",
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "StoreTestWriter", dependencies: ["Store", "LinuxKernel"],
             path: "Tests/StoreTestWriter", swiftSettings: strict),

@@ -1,0 +1,164 @@
+import AgentAPI
+import Foundation
+import LinuxKernel
+import RPC
+import SandboxModel
+import Testing
+
+@testable import Agent
+@testable import Store
+
+/// What the next agent makes of what one left that was gone from one moment to the next.
+@Suite struct NodeAgentRestartTests {
+    private func managed(_ node: TestNode, _ id: String) throws -> ManagedSandbox {
+        try #require(node.agent.registry[id])
+    }
+
+    @Test("what runs, is paused or was created goes on, and what has ended has its end")
+    func goesOn() throws {
+        let node = try TestNode()
+        for id in ["created", "running", "paused", "ended"] {
+            let managed = try node.create(id, TestNode.spec(memory: 64 << 20))
+            if id != "created" { try node.start(managed) }
+        }
+        try node.setPaused(managed(node, "paused"), true)
+        let ending = try node.process(of: managed(node, "ended"))
+        let reserved = node.agent.admission.reserved
+        try node.restart()
+        #expect(node.agent.admission.reserved == reserved)
+        ending.exit(code: 0)
+        try node.restart()
+        node.settle()
+        #expect(try managed(node, "created").state == .created)
+        #expect(try managed(node, "running").state == .running)
+        #expect(try managed(node, "paused").state == .paused)
+        #expect(try managed(node, "ended").state == .stopped)
+        try node.start(managed(node, "created"))
+        try node.setPaused(managed(node, "paused"), false)
+        try node.stop(managed(node, "running"))
+        try node.delete(managed(node, "ended"))
+        #expect(node.agent.admission.count == 2)
+    }
+
+    @Test("images are there after a restart, and sandboxes of them")
+    func images() throws {
+        let node = try TestNode()
+        let image = Image(name: "base", directory: "/")
+        try node.agent.journal.commit { $0.put(image) }
+        node.agent.images.insert(image)
+        try node.create("a", TestNode.spec(image: "base"))
+        try node.restart()
+        #expect(node.agent.images.names == ["base"])
+        try node.start(managed(node, "a"))
+    }
+
+    @Test("one whose image or user is gone keeps no agent from starting, and is refused a start")
+    func imageGone() throws {
+        let node = try TestNode()
+        let tree = try Folder()
+        try FileManager.default.createDirectory(
+            atPath: "\(tree.path)/etc", withIntermediateDirectories: false)
+        let users = URL(fileURLWithPath: "\(tree.path)/etc/passwd")
+        try Data("worker:x:7:8::/:/bin/sh\n".utf8).write(to: users)
+        for id in ["running", "created"] {
+            try node.create(id, TestNode.spec(image: tree.path, user: "worker"))
+        }
+        try node.start(managed(node, "running"))
+        #expect(try managed(node, "running").spec.user == .init(user: 7, group: 8))
+        try FileManager.default.removeItem(at: users)
+        try node.restart()
+        #expect(try managed(node, "running").state == .running)
+        let error = #expect(throws: CallFailure.self) {
+            try node.start(managed(node, "created"))
+        }
+        #expect(error?.code == .invalidArgument)
+        #expect(try managed(node, "created").state == .created)
+        #expect(node.agent.gate.inFlightCount == 0)
+        try Data("worker:x:9:9::/:/bin/sh\n".utf8).write(to: users)
+        try node.start(managed(node, "created"))
+        #expect(try managed(node, "created").spec.user == .init(user: 9, group: 9))
+    }
+
+    @Test("a change of limits that was under way is brought to its end")
+    func limits() throws {
+        for isDone in [true, false] {
+            let node = try TestNode()
+            let before = try node.create("a", TestNode.spec(memory: 64 << 20))
+            try node.start(before)
+            let process = try node.process(of: before)
+            if !isDone { node.world.fail(.update) }
+            // Its answer never comes back to the agent.
+            node.agent.update(before, Limits(memoryBytes: 128 << 20), .bestEffort) { _ in }
+            node.world.waitFor(.update, count: 1)
+            node.world.failNothing()
+            try node.restart()
+            let managed = try managed(node, "a")
+            #expect(process.limits.memoryBytes == 128 << 20)
+            #expect(managed.spec.limits.memoryBytes == 128 << 20)
+            #expect(node.agent.admission.reserved.memoryBytes == (128 + 1) << 20)
+            #expect(try node.storedIDs(.limitChange) == [])
+            let stored: [String: Sandbox] = try node.stored(.sandbox)
+            #expect(stored["a"]?.spec?.limits?.memoryBytes == 128 << 20)
+        }
+    }
+
+    @Test("one whose limits were changed is still the one that was asked for")
+    func requested() throws {
+        let node = try TestNode()
+        let spec = TestNode.spec(memory: 64 << 20)
+        let before = try node.create("a", spec)
+        try node.start(before)
+        try node.update(before, memory: 128 << 20)
+        try node.create("a", spec)
+        try node.restart()
+        try node.create("a", spec)
+        #expect(try managed(node, "a").spec.limits.memoryBytes == 128 << 20)
+        try node.delete(managed(node, "a"), force: true)
+        #expect(try node.storedIDs(.requested) == [])
+    }
+
+    @Test("what an earlier agent left is cleared before a start, never after")
+    func remains() throws {
+        let node = try TestNode()
+        try node.create("a")
+        try node.restart(holding: .clear)
+        let managed = try managed(node, "a")
+        var hasStarted = false
+        node.agent.start(managed, deadline: nil) { _ in hasStarted = true }
+        node.world.releaseAll()
+        node.run { hasStarted }
+        node.settle()
+        #expect(try managed.state == .running && node.process(of: managed).phase == .running)
+    }
+
+    @Test("a removal that was decided is done, and a start that was not done is taken back")
+    func halfDone() throws {
+        let node = try TestNode()
+        let removed = try node.create("removed")
+        try node.start(removed)
+        let starting = try node.create("starting")
+        node.world.hold(.start)
+        node.agent.start(starting, deadline: nil) { _ in }
+        node.agent.delete(removed, force: true) { _ in }
+        // The spawner is left behind while it holds on to its start: nothing of it has begun.
+        node.world.fail(.start)
+        try node.restart()
+        node.settle()
+        #expect(node.agent.registry["removed"] == nil)
+        #expect(try managed(node, "starting").state == .created)
+        #expect(node.world.processes.isEmpty && node.agent.admission.count == 1)
+    }
+
+    @Test("a drain goes on after a restart")
+    func drain() throws {
+        let node = try TestNode()
+        let managed = try node.create("a")
+        try node.start(managed)
+        try node.agent.beginDrain(within: nil)
+        try node.restart()
+        #expect(throws: CallFailure.self) { try node.create("b") }
+        #expect(node.agent.drain?.isDone == false && node.agent.remaining == 1)
+        try node.stop(try self.managed(node, "a"))
+        #expect(node.agent.drain?.isDone == true)
+    }
+}
