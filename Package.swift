@@ -155,9 +155,6 @@ let package = Package(
             name: "OperatedProgram", dependencies: ["AgentOperations", "LinuxKernel"],
             path: "Tests/OperatedProgram", swiftSettings: strict),
         .testTarget(
-            name: "AgentTests", dependencies: ["TestSupport"], exclude: ["Python"],
-            swiftSettings: strict),
-        .testTarget(
             name: "AgentOperationsTests",
             dependencies: ["AgentOperations", "Console", "LinuxKernel", "TestSupport"],
             exclude: ["Python"], swiftSettings: strict),
@@ -192,9 +189,9 @@ let package = Package(
             name: "AgentTests",
             dependencies: [
                 "Agent", "AgentAPI", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
-                "SandboxModel", "Store", "TestSupport",
+                "AgentOperations", "SandboxModel", "Store", "TestSupport",
             ],
-            swiftSettings: strict),
+            exclude: ["Python"], swiftSettings: strict),
         .executableTarget(
             name: "StoreTestWriter", dependencies: ["Store", "LinuxKernel"],
             path: "Tests/StoreTestWriter", swiftSettings: strict),

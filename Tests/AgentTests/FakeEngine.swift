@@ -68,6 +68,10 @@ private final class FakeStart: PreparedStart {
         self.world = world
     }
 
+    func layGround() throws(SandboxError) {
+        try world.folder(of: order.number).make()
+    }
+
     func start() throws(SandboxError) -> any EngineSandbox {
         try world.begin(.start)
         let folder = world.folder(of: order.number)

@@ -1,4 +1,5 @@
 import AgentAPI
+import AgentOperations
 import Foundation
 import LinuxKernel
 import ProtocolBuffers
@@ -44,7 +45,9 @@ final class TestNode {
             loop: loop, settings: settings, store: store, engines: [FakeEngine(world)],
             spawner: try Workers(threads: 1, queue: 100),
             workers: try Workers(threads: 2, queue: 100),
-            undertakers: try Workers(threads: 2, queue: 100), death: nil)
+            undertakers: try Workers(threads: 2, queue: 100),
+            log: Log(level: .error, format: .text),
+            metrics: AgentMetrics(version: "test", methods: []), death: nil)
         try agent.recover()
         return (agent, loop)
     }
