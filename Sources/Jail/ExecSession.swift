@@ -130,7 +130,7 @@ public final class ExecSession {
                 .failed(
                     SandboxError(
                         .unavailable,
-                        "\(ALCOVE_CONTROL_CONNECTIONS) commands run in the sandbox already",
+                        "\(ALCOVE_CONTROL_COMMANDS) commands run in the sandbox already",
                         hint: "wait until one of them has ended")))
         default:
             return .event(

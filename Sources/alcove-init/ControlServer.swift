@@ -18,7 +18,7 @@ struct ControlServer {
 
     /// 0 until it is started.
     var workload: Int32 = 0
-    private var connections = InlineArray<16, Connection>(repeating: Connection())
+    private var connections = InlineArray<24, Connection>(repeating: Connection())
     /// The controlling side of the workload's terminal.
     private let terminal: Int32?
     private let listener = Int32(ALCOVE_DESCRIPTOR_CONTROL.rawValue)
@@ -27,16 +27,17 @@ struct ControlServer {
         self.terminal = terminal
     }
 
-    static let entryCount = 17
+    static let entryCount = 25
 
-    func fill(_ entries: inout InlineArray<22, cinit_poll>, from first: Int) {
-        entries[first].descriptor = listener
+    func fill(_ entries: inout InlineArray<30, cinit_poll>, from first: Int) {
+        // Those who would have no place wait where they are.
+        entries[first].descriptor = freeIndex == nil ? -1 : listener
         for index in connections.indices {
             entries[first + 1 + index].descriptor = connections[index].descriptor
         }
     }
 
-    mutating func handle(_ entries: InlineArray<22, cinit_poll>, from first: Int) {
+    mutating func handle(_ entries: InlineArray<30, cinit_poll>, from first: Int) {
         for index in connections.indices where entries[first + 1 + index].happened != 0 {
             // By the descriptor: the entry is that of the last wait.
             if connections[index].descriptor == entries[first + 1 + index].descriptor {
@@ -47,15 +48,21 @@ struct ControlServer {
         if entries[first].happened != 0 { accept() }
     }
 
+    private var freeIndex: Int? {
+        for index in connections.indices where connections[index].descriptor < 0 { return index }
+        return nil
+    }
+
+    private var commandCount: Int {
+        var count = 0
+        for index in connections.indices where connections[index].process > 0 { count += 1 }
+        return count
+    }
+
     private mutating func accept() {
+        guard let index = freeIndex else { return }
         let descriptor = cinit_accept(listener)
-        guard descriptor >= 0 else { return }
-        for index in connections.indices where connections[index].descriptor < 0 {
-            connections[index] = Connection(descriptor: descriptor)
-            return
-        }
-        _ = send(Self.refusal(ALCOVE_REFUSAL_TOO_MANY), to: descriptor)
-        _ = cinit_close(descriptor)
+        if descriptor >= 0 { connections[index] = Connection(descriptor: descriptor) }
     }
 
     private mutating func takeMessage(_ index: Int) {
@@ -81,7 +88,11 @@ struct ControlServer {
                 closeDescriptors(of: message)
                 return refuse(index)
             }
-            execute(command, index)
+            if commandCount < Int(ALCOVE_CONTROL_COMMANDS) {
+                execute(command, index)
+            } else {
+                refuse(index, ALCOVE_REFUSAL_TOO_MANY)
+            }
             closeDescriptors(of: message)
             if message.size > Self.largeMessage { cinit_forget_message() }
         }
@@ -124,13 +135,13 @@ struct ControlServer {
                 kind: ALCOVE_ANSWER_FAILED.rawValue, value: errorNumber, detail: UInt64(stage)))
     }
 
-    private mutating func refuse(_ index: Int) {
-        end(index, Self.refusal(ALCOVE_REFUSAL_NOT_UNDERSTOOD))
-    }
-
-    private static func refusal(_ reason: alcove_refusal) -> alcove_answer {
-        alcove_answer(
-            kind: ALCOVE_ANSWER_REFUSED.rawValue, value: Int32(reason.rawValue), detail: 0)
+    private mutating func refuse(
+        _ index: Int, _ reason: alcove_refusal = ALCOVE_REFUSAL_NOT_UNDERSTOOD
+    ) {
+        end(
+            index,
+            alcove_answer(
+                kind: ALCOVE_ANSWER_REFUSED.rawValue, value: Int32(reason.rawValue), detail: 0))
     }
 
     /// The last answer.

@@ -48,14 +48,14 @@ struct Lasting {
     static let entryCount = 2 + ControlServer.entryCount
 
     /// What is waited for.
-    func fill(_ entries: inout InlineArray<22, cinit_poll>, from first: Int) {
+    func fill(_ entries: inout InlineArray<30, cinit_poll>, from first: Int) {
         entries[first].descriptor = readers.0
         entries[first + 1].descriptor = readers.1
         control.fill(&entries, from: first + 2)
     }
 
     /// Takes a piece of each output, and a message of each connection.
-    mutating func handle(_ entries: InlineArray<22, cinit_poll>, from first: Int) {
+    mutating func handle(_ entries: InlineArray<30, cinit_poll>, from first: Int) {
         if entries[first].happened != 0 { takeOutput() }
         if entries[first + 1].happened != 0 { takeError() }
         control.handle(entries, from: first + 2)

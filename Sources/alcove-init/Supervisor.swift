@@ -36,7 +36,7 @@ struct Supervisor {
 
     /// The exit code of this process.
     mutating func run() -> Int32 {
-        var entries = InlineArray<22, cinit_poll>(
+        var entries = InlineArray<30, cinit_poll>(
             repeating: cinit_poll(descriptor: -1, wanted: Int16(CINIT_POLLIN), happened: 0))
         while true {
             do throws(KernelError) {
@@ -59,7 +59,7 @@ struct Supervisor {
         static let lasting = 3
     }
 
-    private func wait(_ entries: inout InlineArray<22, cinit_poll>) throws(KernelError) {
+    private func wait(_ entries: inout InlineArray<30, cinit_poll>) throws(KernelError) {
         // The kernel passes over an entry of -1. That the reader is gone needs no asking for.
         entries[Entry.listener].descriptor = listener ?? -1
         entries[Entry.reporter].descriptor = reporter.descriptor ?? -1
@@ -72,7 +72,7 @@ struct Supervisor {
 
     /// An exit code once there is nothing more to do. A denied call comes first, so that its
     /// report stands before that of the death which follows from it.
-    private mutating func handle(_ entries: InlineArray<22, cinit_poll>) -> Int32? {
+    private mutating func handle(_ entries: InlineArray<30, cinit_poll>) -> Int32? {
         let denied = entries[Entry.listener].happened
         if denied != 0 { handleListener(denied) }
         if entries[Entry.reporter].happened != 0 {

@@ -160,7 +160,8 @@ extension SandboxTests {
             return try #require(line?.split(separator: " ").compactMap { Int($0) }.first)
         }
 
-        @Test("16 run at once, one more is refused, and there is room again")
+        @Test(
+            "16 run at once, one more is refused, there is room again, and a signal comes through")
         func many() throws {
             var runs = try (0..<16).map { _ in try sandbox.run("echo ready; read x") }
             for run in runs { try run.until(output: "ready") }
@@ -171,8 +172,12 @@ extension SandboxTests {
             #expect(error.code == .unavailable && error.message.hasPrefix("16 commands"))
             runs[3].endInput()
             #expect(try runs[3].untilOver() == .ended(.exited(code: 1)))
-            runs.remove(at: 3)
-            #expect(try sandbox.run("true").untilOver() == .ended(.exited(code: 0)))
+            runs[3] = try sandbox.run("echo ready; read x")
+            try runs[3].until(output: "ready")
+            // A signal still comes through.
+            try sandbox.send(.terminate)
+            let ending = try sandbox.untilOver().ending
+            #expect(ending == .ended(.signaled(number: 15, name: "SIGTERM")))
         }
 
         @Test("a command's end comes when the sandbox ends, too")

@@ -62,8 +62,11 @@ enum {
     ALCOVE_CONTROL_LARGEST = 131072,
     /// Nor has it more texts.
     ALCOVE_CONTROL_MOST_TEXTS = 8192 + 64,
-    /// So many connections are served at once; a further one is refused.
-    ALCOVE_CONTROL_CONNECTIONS = 16,
+    /// So many connections are served at once; further ones wait.
+    ALCOVE_CONTROL_CONNECTIONS = 24,
+    /// So many commands run at once; a further one is refused. The other connections are for those
+    /// who come with a signal while so many run.
+    ALCOVE_CONTROL_COMMANDS = 16,
 };
 
 enum alcove_request_kind {
