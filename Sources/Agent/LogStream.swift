@@ -117,8 +117,8 @@ final class LogStream: @unchecked Sendable {
     }
 }
 
-/// The logs of a sandbox, opened with the first reading: with a tail, that goes through all of them.
-/// Used on one thread at a time, by the job that reads, of which there is one at most.
+/// The logs of a sandbox, opened with the first reading: with a tail, that goes through all of
+/// them. Used on one thread at a time, by the job that reads, of which there is one at most.
 private final class LogSource: @unchecked Sendable {
     private static let batchBytes = 128 << 10
     private static let batchLines = 1024

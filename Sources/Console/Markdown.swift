@@ -52,12 +52,10 @@ extension Program {
     /// The table of all commands, then each of them. A table that several commands have is there
     /// once, below the list.
     public func document() -> String {
-        let counts = commands.flatMap(\.tables).reduce(into: [String: Int]()) {
-            $0[$1.title, default: 0] += 1
-        }
+        let all = commands.flatMap(\.tables)
         var shared: [HelpTable] = []
-        for table in commands.flatMap(\.tables) where (counts[table.title] ?? 0) > 1 {
-            if !shared.contains(table) { shared.append(table) }
+        for table in all where !shared.contains(table) && all.count(where: { $0 == table }) > 1 {
+            shared.append(table)
         }
         let tables = shared.map { "### \($0.title)\n\n\(Markdown.table($0))\n" }
         let texts = commands.map { $0.markdown(leavingOut: shared) }

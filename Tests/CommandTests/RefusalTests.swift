@@ -19,7 +19,8 @@ import Testing
         _ code: SandboxError.Code, _ flags: [String] = [], command: [String] = ["/bin/app"],
         message: String? = nil, hint: String? = nil
     ) throws {
-        let result = try alcove(["run", "--json"] + flags + [image.path, "--"] + command)
+        let result = try alcove(
+            ["run", "--local", "--json"] + flags + [image.path, "--"] + command)
         #expect(result.code == code.rawValue, "\(result)")
         #expect(result.errorOutput.hasPrefix("alcove: ") && result.errorOutput.hasSuffix("\n"))
         #expect(result.errorOutput.split(separator: "\n").count == 1, "\(result)")
@@ -68,7 +69,7 @@ import Testing
     @Test("a refusal is written to the file of the result", .needs(.root))
     func resultFile() throws {
         let file = image.path + "/result.json"
-        let result = try alcove(["run", "--result", file, image.path, "--", "none"])
+        let result = try alcove(["run", "--local", "--result", file, image.path, "--", "none"])
         #expect(result.code == 127 && result.output.isEmpty)
         let json = try JSONReader.read(String(contentsOfFile: file, encoding: .utf8))
         #expect(json["error"]?["code"] == "command_missing")
@@ -76,7 +77,7 @@ import Testing
 
     @Test("a result that cannot be written hides neither the refusal nor its code", .needs(.root))
     func unwritable() throws {
-        let result = try alcove(["run", "--result", "/none/x", image.path, "--", "none"])
+        let result = try alcove(["run", "--local", "--result", "/none/x", image.path, "--", "none"])
         #expect(result.code == 127)
         #expect(result.errorOutput.contains("/none/x"))
         #expect(result.errorOutput.contains("command `none` is not in the image"))
@@ -85,7 +86,7 @@ import Testing
     @Test("what was typed cannot steer the terminal, break the line, or fill it")
     func oneLine() throws {
         for name in ["/none\n\u{1b}[31m\u{202e}x", "/" + String(repeating: "y", count: 100_000)] {
-            let result = try alcove(["run", name, "--", "true"])
+            let result = try alcove(["run", "--local", name, "--", "true"])
             #expect(result.code == SandboxError.Code.imageMissing.rawValue)
             let lines = result.errorOutput.split(separator: "\n")
             #expect(lines.count == 1 && lines[0].count < 2100)

@@ -6,14 +6,14 @@ import Testing
 /// the host, and all share two processors.
 @Suite(.serialized, .needs(.root, .sysAdmin, .cgroupV2, .overlay)) struct SandboxTests {}
 
-/// Starts `alcove run` as users do.
+/// Starts `alcove run` as users do where there is no agent.
 enum Sandboxed {
     /// The words of a command line from `alcove` on.
     static func words(
         _ command: [String], _ flags: [String] = [], image: String? = nil
     ) throws -> [String] {
         let image = try image ?? Products.baseImage()
-        return try [Products.path("alcove"), "run"] + flags + [image, "--"] + command
+        return try [Products.path("alcove"), "run", "--local"] + flags + [image, "--"] + command
     }
 
     static func run(

@@ -4,7 +4,7 @@ import SandboxModel
 import TestSupport
 import Testing
 
-/// The system calls of `alcove run --read-only BASE -- /bin/true`, counted by strace.
+/// The system calls of `alcove run --local --read-only BASE -- /bin/true`, counted by strace.
 ///
 /// A test that finds another count prints what each process called: look whether each call is
 /// wanted, then write the new number here.
@@ -45,7 +45,7 @@ extension SandboxTests {
             // The C library looks at each folder on the way to the program: not counted. A fixed
             // environment, since a longer one is more memory.
             let words = [
-                try Products.releasePath("alcove"), "run", "--read-only",
+                try Products.releasePath("alcove"), "run", "--local", "--read-only",
                 try Products.baseImage(), "--", "/bin/true",
             ]
             // The first run makes the folder of all cgroups.

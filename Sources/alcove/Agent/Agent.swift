@@ -5,7 +5,7 @@ internal import ProtocolBuffers
 internal import RPC
 
 /// The agent of this node, as the commands ask it. Calls wait for their answers.
-struct Agent {
+final class Agent {
     static let standardSocket = "/run/alcove/agent.sock"
 
     static let socketFlag = Flag(
@@ -13,20 +13,53 @@ struct Agent {
         completes: .files, help: "the agent's socket")
     static let jsonFlag = Flag("json", help: "print as JSON")
 
-    let connection: AgentConnection
+    /// How long a command that lasts waits for an agent that went away: it may be upgraded.
+    private static let patience = Duration.seconds(30)
+
+    private let socket: String
+    /// Another one, with another loop, after `reconnect`.
+    private(set) var connection: AgentConnection
     var loop: EventLoop { connection.loop }
 
     init(_ parsed: ParsedCommand) throws(AgentFailure) {
-        try self.init(
-            socket: parsed.string("socket") ?? Self.standardSocket,
-            canDoWithout: ["run", "create"].contains(parsed.command.path.first ?? ""))
-    }
-
-    private init(socket: String, canDoWithout: Bool) throws(AgentFailure) {
+        socket = parsed.string("socket") ?? Self.standardSocket
         do throws(SystemCallError) {
             connection = try AgentConnection(path: socket)
         } catch {
+            let canDoWithout = ["run", "create"].contains(parsed.command.path.first ?? "")
             throw AgentFailure(socket: socket, error, canDoWithout: canDoWithout)
+        }
+    }
+
+    /// Waits until an agent answers at the socket again, after one went away, and says so.
+    func reconnect(after failure: AgentFailure) throws(AgentFailure) {
+        Messages.warn("the agent went away: waiting for it")
+        let deadline = MonotonicClock.nanoseconds(after: Self.patience)
+        while MonotonicClock.nanoseconds < deadline {
+            var isOver = false
+            let pause = loop.schedule(after: .milliseconds(50)) { isOver = true }
+            connection.run { isOver }
+            loop.cancel(pause)
+            guard let next = try? AgentConnection(path: socket),
+                (try? next.request(NodeMethods.info, InfoRequest(), timeout: .seconds(5))) != nil
+            else { continue }
+            connection = next
+            return
+        }
+        throw failure
+    }
+
+    /// Does again what failed since the agent went away.
+    func lasting<Result>(
+        _ body: () throws(AgentFailure) -> Result
+    ) throws(AgentFailure) -> Result {
+        while true {
+            do throws(AgentFailure) {
+                return try body()
+            } catch {
+                guard error.isLost else { throw error }
+                try reconnect(after: error)
+            }
         }
     }
 

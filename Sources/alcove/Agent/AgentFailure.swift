@@ -79,6 +79,9 @@ struct AgentFailure: Error {
         self.hint = hint.isEmpty ? nil : hint
     }
 
+    /// The agent went away, and may come back: nothing is known of what was asked for.
+    var isLost: Bool { code == AgentExitCode.connectionLost.rawValue }
+
     /// No agent at a socket.
     ///
     /// - Parameter canDoWithout: the command has a way without the agent.

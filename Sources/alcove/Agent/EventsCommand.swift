@@ -37,7 +37,9 @@ enum EventsCommand {
         var request = WatchRequest(sandboxIDs: parsed.arguments("ID"))
         if parsed.isOn("follow") {
             request.fromNumber = from ?? 0
-            try watch(agent, request, upTo: nil, parsed)
+            try agent.lasting { () throws(AgentFailure) in
+                try watch(agent, &request, upTo: nil, parsed)
+            }
             return 0
         }
         let last = try agent.request(
@@ -47,17 +49,20 @@ enum EventsCommand {
         request.fromNumber = try from ?? oldest(agent, last: last)
         // The least there is: a heartbeat ends it when no event of these sandboxes does.
         request.heartbeatNanoseconds = 100_000_000
-        try watch(agent, request, upTo: last, parsed)
+        try watch(agent, &request, upTo: last, parsed)
         return 0
     }
 
-    /// Prints events until one of a number, which may only be told by a heartbeat.
+    /// Prints events until one of a number, which may only be told by a heartbeat. The request is
+    /// then one for what comes behind the last one that was told.
     private static func watch(
-        _ agent: Agent, _ request: WatchRequest, upTo last: UInt64?, _ parsed: ParsedCommand
+        _ agent: Agent, _ request: inout WatchRequest, upTo last: UInt64?, _ parsed: ParsedCommand
     ) throws(AgentFailure) {
         let events = agent.connection.stream(SandboxesMethods.watch, request)
         do throws(CallFailure) {
             while let event = try events.next() {
+                // Where to go on after the agent went away.
+                request.fromNumber = event.number + 1
                 if case .heartbeat = event.kind {
                     if let last, event.number >= last { return }
                     continue

@@ -109,19 +109,30 @@ enum LifecycleCommands {
                 """,
             flags: [json, Agent.socketFlag], arguments: [allIDs], tables: [AgentExitCode.table],
             examples: [Example("alcove wait web", "wait for one")]),
-        perform: { parsed in
-            try Agent(parsed).forEach(
-                parsed.arguments("ID"), "wait for", SandboxesMethods.wait,
-                request: { WaitRequest(id: $0) }
-            ) { id, response in
+        perform: wait)
+
+    private static func wait(_ parsed: ParsedCommand) throws -> Int32 {
+        let agent = try Agent(parsed)
+        var worst: Int32 = 0
+        for id in parsed.arguments("ID") {
+            do throws(AgentFailure) {
+                let response = try agent.lasting { () throws(AgentFailure) in
+                    try agent.request(
+                        SandboxesMethods.wait, WaitRequest(id: id), to: "wait for `\(id)`")
+                }
                 let outcome = response.sandbox?.outcome ?? Outcome()
                 StandardStream.output.write(
                     parsed.isOn("json")
                         ? MessageJSON.line(response)
                         : PlainText.line("\(id)  \(SandboxText.ending(outcome))") + "\n")
-                return outcome.exitCode
+                worst = max(worst, outcome.exitCode)
+            } catch {
+                Messages.tell(error)
+                worst = max(worst, error.code)
             }
-        })
+        }
+        return worst
+    }
 
     /// Prints the id, or the whole answer.
     private static func teller<Response: Message>(

@@ -46,21 +46,66 @@ enum LogsCommand {
         if parsed.isOn("stdout") { request.streams.append(.stdout) }
         if parsed.isOn("stderr") { request.streams.append(.stderr) }
         let agent = try Agent(parsed)
-        let entries = agent.connection.stream(SandboxesMethods.logs, request)
         var writer = LogWriter(withTimestamps: parsed.isOn("timestamps"))
-        do throws(CallFailure) {
-            while let entry = try entries.next() {
-                if parsed.isOn("json") {
-                    StandardStream.output.write(MessageJSON.line(entry))
-                    continue
+        var place = LogPlace()
+        // What cannot be found again is not: the last lines are others after a while.
+        let isLasting = request.follow && request.tail == nil
+        func copy() throws(AgentFailure) {
+            let entries = agent.connection.stream(SandboxesMethods.logs, place.request(request))
+            do throws(CallFailure) {
+                while let entry = try entries.next() {
+                    guard place.isNew(entry) else { continue }
+                    write(entry, &writer, parsed)
                 }
-                if let loss = LogWriter.loss(entry) { Messages.warn(loss) }
-                let stream = entry.stream == .stderr ? StandardStream.error : .output
-                stream.write(writer.bytes(entry))
+            } catch {
+                throw AgentFailure(cannot: "read the logs of `\(id)`", error)
             }
-        } catch {
-            throw AgentFailure(cannot: "read the logs of `\(id)`", error)
         }
+        if isLasting { try agent.lasting(copy) } else { try copy() }
         return 0
+    }
+
+    private static func write(
+        _ entry: LogEntry, _ writer: inout LogWriter, _ parsed: ParsedCommand
+    ) {
+        if parsed.isOn("json") {
+            StandardStream.output.write(MessageJSON.line(entry))
+            return
+        }
+        if let loss = LogWriter.loss(entry) { Messages.warn(loss) }
+        let stream = entry.stream == .stderr ? StandardStream.error : .output
+        stream.write(writer.bytes(entry))
+    }
+}
+
+/// How far logs were read, to go on from there: the time of the last entry, and how many entries
+/// of that time came.
+struct LogPlace {
+    private var time: Int64 = 0
+    private var count = 0
+    /// Entries of that time which will come again.
+    private var repeated = 0
+
+    /// The same request, from here on.
+    mutating func request(_ request: LogsRequest) -> LogsRequest {
+        guard time > 0 else { return request }
+        repeated = count
+        var request = request
+        request.sinceAtNanoseconds = time
+        return request
+    }
+
+    /// Whether an entry was not there before.
+    mutating func isNew(_ entry: LogEntry) -> Bool {
+        if entry.atNanoseconds == time {
+            if repeated > 0 {
+                repeated -= 1
+                return false
+            }
+            count += 1
+        } else {
+            (time, count, repeated) = (entry.atNanoseconds, 1, 0)
+        }
+        return true
     }
 }

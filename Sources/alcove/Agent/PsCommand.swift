@@ -37,8 +37,8 @@ enum PsCommand {
         perform: perform)
 
     private static func perform(_ parsed: ParsedCommand) throws -> Int32 {
-        let agent = try Agent(parsed)
         let states = try states(parsed)
+        let agent = try Agent(parsed)
         if !parsed.isOn("watch") {
             let (list, code) = try self.list(agent, parsed, states)
             StandardStream.output.write(text(list, parsed, style: .document))
