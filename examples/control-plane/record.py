@@ -160,6 +160,7 @@ class Record:
     def __init__(self, path=None):
         self.path = path
         self.lock = threading.RLock()
+        self.saving = threading.Lock()
         self.nodes = {}
         if path and os.path.exists(path):
             self._load()
@@ -168,29 +169,25 @@ class Record:
         with self.lock:
             return self.nodes.setdefault(node_id, NodeRecord(node_id))
 
-    def forget(self):
-        """Everything, as after the loss of the disk. Sessions notice at their next message."""
-        with self.lock:
-            self.nodes.clear()
-            self.save()
-
     def save(self):
         if not self.path:
             return
-        with self.lock:
-            content = {"nodes": [{
-                "node_id": each.node_id,
-                "last_event": each.last_event,
-                "shown_event": each.shown_event,
-                "info": json_format.MessageToDict(each.info),
-                "sandboxes": [json_format.MessageToDict(s) for s in each.sandboxes.values()],
-            } for each in self.nodes.values()]}
-        temporary = f"{self.path}.new"
-        with open(temporary, "w") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+        # One after the other, so that an older state never replaces a newer one.
+        with self.saving:
+            with self.lock:
+                content = {"nodes": [self._line(each) for each in self.nodes.values()]}
+            temporary = f"{self.path}.new"
+            with open(temporary, "w") as file:
+                json.dump(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+
+    @staticmethod
+    def _line(node):
+        return {"node_id": node.node_id, "last_event": node.last_event,
+                "shown_event": node.shown_event, "info": json_format.MessageToDict(node.info),
+                "sandboxes": [json_format.MessageToDict(s) for s in node.sandboxes.values()]}
 
     def _load(self):
         with open(self.path) as file:

@@ -275,7 +275,8 @@ class Plane(control_plane_services.ControlPlaneServicer):
             for session in sessions:
                 session.record.session = None
             self.tokens.clear()
-            self.record.forget()
+            self.record.nodes.clear()
+        self.record.save()
         for session in sessions:
             session.end("forgot everything")
 
