@@ -204,11 +204,25 @@ def ends_with_sandbox(agent):
 
 
 def many(agent):
-    """100 commands at once, each with its own input and output."""
-    running = [Execution(agent.calls, "e", "cat").send(stdin=b"%d" % number).end_input()
+    """As many commands at once as a sandbox takes, and words for those beyond."""
+    for _ in range(10):
+        running = [Execution(agent.calls, "e", "cat").send(stdin=b"%d" % number).end_input()
+                   for number in range(8)]
+        for number, one in enumerate(running):
+            assert one.finish() == 0 and one.stdout == b"%d" % number
+    # 100 at once: each runs, or is refused for want of room.
+    running = [Execution(agent.calls, "e", "cat").send(stdin=b"%d" % number)
                for number in range(100)]
+    for one in running:
+        one.until(lambda e: e.stdout or e.over)
+    refusals = [one.error for one in running if one.over]
+    assert len(refusals) < 100 and all(error is not None for error in refusals)
+    for error in refusals:
+        assert error.code() == Code.RESOURCE_EXHAUSTED, error
+        assert api.detail(error).code, error
     for number, one in enumerate(running):
-        assert one.finish() == 0 and one.stdout == b"%d" % number
+        if not one.over:
+            assert one.end_input().finish() == 0 and one.stdout == b"%d" % number
     before = agent.descriptors()
     for _ in range(30):
         assert execute(agent.calls, "e", "true")[0] == 0

@@ -109,7 +109,8 @@ def endings(agent):
 
 def stopping(agent):
     """Grace, signals, and force."""
-    ignoring = ["sh", "-c", "trap '' TERM; trap 'exit 9' USR1; echo up; while :; do sleep 0.05; done"]
+    ignoring = ["sh", "-c", "trap '' TERM; trap 'exit 9' USR1; echo up;"
+                            " while :; do sleep 0.05; done"]
 
     def up(name):
         agent.run(name, *ignoring)

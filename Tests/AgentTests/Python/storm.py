@@ -68,8 +68,8 @@ def by_memory():
         agent.delete("probe")
         assert beyond >= overhead
         each = now.allocatable.memory_bytes // ROOM - beyond
-        spec = agent.spec(limits=types.Limits(memory_bytes=each, milli_cpus=10), scratch_bytes=scratch,
-                          limit_policy=types.LIMIT_POLICY_BEST_EFFORT)
+        spec = agent.spec(limits=types.Limits(memory_bytes=each, milli_cpus=10),
+                          limit_policy=types.LIMIT_POLICY_BEST_EFFORT, scratch_bytes=scratch)
         storm(agent, spec, types.RESOURCE_MEMORY)
 
 
