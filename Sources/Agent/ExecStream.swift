@@ -30,6 +30,8 @@ final class ExecStream: @unchecked Sendable {
     private var outputIsOpen = true
     private var errorIsOpen = true
     private var exit: SandboxOutcome.Exit?
+    /// Twice the most that a pipe can be made to hold.
+    private var leftAfterEnd = 2 << 20
     /// What came between `start` and the session.
     private var early: [ExecMessage] = []
 
@@ -108,7 +110,7 @@ final class ExecStream: @unchecked Sendable {
             } then: { [self] result in
                 switch result {
                 case .success(let box): attach(box.value)
-                case .failure(let error): fail(CallFailure(error))
+                case .failure(let error): fail(.noCommand(error))
                 }
             }
         } catch {
@@ -172,7 +174,7 @@ final class ExecStream: @unchecked Sendable {
                 early = []
                 for message in waiting { take(message) }
                 call.resume()
-            case .failed(let error): return fail(CallFailure(error))
+            case .failed(let error): return fail(.noCommand(error))
             case .ended(let exit): self.exit = exit
             }
         }
@@ -194,8 +196,13 @@ final class ExecStream: @unchecked Sendable {
         guard let session else { return }
         while outputIsOpen, call.isWritable {
             switch session.readOutput(atMost: Self.chunk) {
-            case .bytes(let bytes): call.send(ExecResponse(message: .stdout(bytes)))
-            case .wouldBlock: return readErrors()
+            case .bytes(let bytes):
+                call.send(ExecResponse(message: .stdout(bytes)))
+                outputIsOpen = isDue(bytes)
+            case .wouldBlock:
+                // A child of an ended command may hold it open, and writes for nobody.
+                if exit != nil { outputIsOpen = false }
+                return readErrors()
             case .end: outputIsOpen = false
             }
         }
@@ -206,11 +213,23 @@ final class ExecStream: @unchecked Sendable {
         guard let session else { return }
         while errorIsOpen, call.isWritable {
             switch session.readError(atMost: Self.chunk) {
-            case .bytes(let bytes): call.send(ExecResponse(message: .stderr(bytes)))
-            case .wouldBlock: return
+            case .bytes(let bytes):
+                call.send(ExecResponse(message: .stderr(bytes)))
+                errorIsOpen = isDue(bytes)
+            case .wouldBlock:
+                if exit != nil { errorIsOpen = false }
+                return
             case .end: errorIsOpen = false
             }
         }
+    }
+
+    /// Whether more may be there that the command itself wrote: once it has ended, no more than a
+    /// pipe holds.
+    private func isDue(_ bytes: [UInt8]) -> Bool {
+        guard exit != nil else { return true }
+        leftAfterEnd -= bytes.count
+        return leftAfterEnd > 0
     }
 
     // MARK: - Waiting

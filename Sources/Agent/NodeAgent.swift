@@ -48,6 +48,7 @@ final class NodeAgent: @unchecked Sendable {
     var capacityWatchers: [UInt64: () -> Void] = [:]
     var measured: (load: NodeLoad, at: UInt64)?
     let startedAt = WallClock.nanoseconds
+    let bootedAt = WallClock.bootNanoseconds
     var lastCapacityWatcher: UInt64 = 0
     /// Limits of which kinds this node can enforce.
     let limitKinds: Set<SandboxModel.Limits.Kind>

@@ -54,7 +54,7 @@ extension NodeAgent {
             nodeName: identity.name, nodeID: identity.id, version: AgentVersion.current,
             kernel: Machine.kernelRelease, architecture: Machine.architecture,
             agentStartedAtNanoseconds: startedAt,
-            bootedAtNanoseconds: WallClock.bootNanoseconds, cpu: CPUModel.detect(),
+            bootedAtNanoseconds: bootedAt, cpu: CPUModel.detect(),
             isolations: SandboxModel.IsolationKind.allCases.map(offer))
     }
 

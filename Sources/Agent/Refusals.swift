@@ -68,4 +68,11 @@ extension CallFailure {
             "sandbox `\(managed.id)` ended before its workload was seen to run",
             hint: "`alcove ps --all` shows how")
     }
+
+    /// A command that came to nothing.
+    static func noCommand(_ error: SandboxError) -> CallFailure {
+        guard error.code == .unavailable else { return CallFailure(error) }
+        return CallFailure(
+            .resourceExhausted, reason: "too_many_commands", error.message, hint: error.hint ?? "")
+    }
 }

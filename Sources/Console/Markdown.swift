@@ -9,7 +9,9 @@ extension Command {
         var blocks = ["\(marks) `\(fullName)`", Markdown.escaped(summary) + "."]
         blocks.append("```\n\(usage)\n```")
         if !discussion.isEmpty {
-            let paragraphs = discussion.split(separator: "\n").map { Markdown.escaped($0) }
+            let paragraphs = discussion.split(separator: "\n").map {
+                PlainText.wrapped(Markdown.escaped($0), width: 100).joined(separator: "\n")
+            }
             blocks.append(paragraphs.joined(separator: "\n\n"))
         }
         if !arguments.isEmpty {

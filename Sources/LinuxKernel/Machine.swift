@@ -90,15 +90,18 @@ public enum ThisProcess {
 /// The clock of the day, as people set it.
 public enum WallClock {
     /// Since 1970-01-01 00:00 UTC.
-    public static var nanoseconds: Int64 { read(clock: 0) }
-
-    /// When the machine was started.
-    public static var bootNanoseconds: Int64 { read(clock: 0) - read(clock: 7) }
-
-    /// 0 is CLOCK_REALTIME, 7 CLOCK_BOOTTIME.
-    private static func read(clock: UInt64) -> Int64 {
+    public static var nanoseconds: Int64 {
+        // CLOCK_REALTIME
         var time = (Int64(0), Int64(0))
-        _ = withAddress(of: &time) { systemCall(__NR_clock_gettime, clock, $0) }
+        _ = withAddress(of: &time) { systemCall(__NR_clock_gettime, 0, $0) }
         return time.0 * 1_000_000_000 + time.1
+    }
+
+    /// When the machine was started, to the second: the same whoever asks, and whenever. 0 where
+    /// the kernel does not tell.
+    public static var bootNanoseconds: Int64 {
+        let text = (try? Files.read("/proc/stat", limit: 1 << 20)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("btime ") }
+        return (line.flatMap { Int64($0.dropFirst(6)) } ?? 0) * 1_000_000_000
     }
 }

@@ -6,6 +6,8 @@ internal import RPC
 
 /// `alcove ps`
 enum PsCommand {
+    private static let states = SandboxState.known.map(\.label).joined(separator: ", ")
+
     static let declaration = PerformableCommand(
         command: Command(
             "ps", summary: "list the sandboxes of this node",
@@ -18,9 +20,7 @@ enum PsCommand {
                 Flag(
                     "state", value: "STATE", repeatable: true,
                     completes: .words(SandboxState.known.map(\.label)),
-                    help:
-                        "those in this state: \(SandboxState.known.map(\.label).joined(separator: ", "))"
-                ),
+                    help: "those in this state: " + states),
                 Flag("quiet", short: "q", help: "print ids alone"),
                 Flag("watch", short: "w", help: "print them again after each change"),
                 Agent.jsonFlag, Agent.socketFlag,
