@@ -122,5 +122,5 @@ public final class Agent {
 }
 
 enum AgentVersion {
-    static let current = "0.2.0"
+    static let current = "0.1.0"
 }

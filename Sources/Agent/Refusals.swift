@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import Jail
 internal import RPC
 internal import SandboxModel
 
@@ -71,7 +72,7 @@ extension CallFailure {
 
     /// A command that came to nothing.
     static func noCommand(_ error: SandboxError) -> CallFailure {
-        guard error.code == .unavailable else { return CallFailure(error) }
+        guard error == ExecSession.tooMany else { return CallFailure(error) }
         return CallFailure(
             .resourceExhausted, reason: "too_many_commands", error.message, hint: error.hint ?? "")
     }

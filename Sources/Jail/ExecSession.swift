@@ -49,6 +49,11 @@ public final class ExecSession {
         let error: Descriptor
     }
 
+    /// Why a command more than there may be does not run.
+    public static let tooMany = SandboxError(
+        .unavailable, "\(ALCOVE_CONTROL_COMMANDS) commands run in the sandbox already",
+        hint: "wait until one of them has ended")
+
     /// Readable when there is an event to take. Nothing after the last one.
     public var controlDescriptor: Int32? { Self.number(control.number) }
     /// Writable when ``write(_:)`` takes something. Nothing after ``closeInput()``. With a
@@ -126,12 +131,7 @@ public final class ExecSession {
             let signal = Signal(rawValue: value & 0x7f)
             return .event(.ended(.signaled(number: signal.rawValue, name: signal.name)))
         case ALCOVE_ANSWER_REFUSED where value == Int32(ALCOVE_REFUSAL_TOO_MANY.rawValue):
-            return .event(
-                .failed(
-                    SandboxError(
-                        .unavailable,
-                        "\(ALCOVE_CONTROL_COMMANDS) commands run in the sandbox already",
-                        hint: "wait until one of them has ended")))
+            return .event(.failed(Self.tooMany))
         default:
             return .event(
                 .failed(SandboxError(.unavailable, "alcove-init does not know this request")))

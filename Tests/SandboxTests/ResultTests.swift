@@ -18,7 +18,7 @@ extension SandboxTests {
             let words = try Sandboxed.words(["true"])
             // `run` makes the network namespace ahead, and drops the bounding set itself.
             let plan = try TestSupport.run(
-                words[0], arguments: ["plan", "--json"] + words.dropFirst(2))
+                words[0], arguments: ["plan", "--json"] + words.dropFirst(3))
             let document = try JSONSerialization.jsonObject(with: Data(plan.output.utf8))
             let steps = try #require((document as? [String: Any])?["steps"] as? [[String: Any]])
             for step in steps where step["by"] as? String == "child" {
