@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import Jail
 internal import LinuxKernel
 internal import ProtocolBuffers
 internal import RPC
@@ -83,9 +84,10 @@ extension NodeAgent {
     private func prepare(_ managed: ManagedSandbox) {
         let order = order(for: managed)
         let engine = managed.engine
-        offload(to: spawner) {
-            () throws(SandboxError) in
-            try engine.prepare(order)
+        offload(to: spawner) { () throws(SandboxError) -> any PreparedStart in
+            let prepared = try engine.prepare(order)
+            try prepared.layGround()
+            return prepared
         } then: { [self] result in
             steps.reached(.createPrepared)
             switch result {
@@ -124,19 +126,13 @@ extension NodeAgent {
         case .failure:
             registry.remove(managed)
             release(managed)
+            let folder = managed.engine.folder(of: managed.number)
+            offload(for: managed, to: undertakers) { () throws(SandboxError) in
+                try folder.remove()
+            } then: { _ in
+            }
         }
         for tell in managed.onCreated.take() { tell(result) }
-        layGround(for: managed)
-    }
-
-    /// Makes ahead what the start needs, while the answer is on its way. What goes wrong goes
-    /// wrong again at the start, and is told then.
-    private func layGround(for managed: ManagedSandbox) {
-        guard let prepared = managed.prepared else { return }
-        offload(for: managed, to: spawner) { () throws(SandboxError) in
-            try prepared.layGround()
-        } then: { _ in
-        }
     }
 
     /// It is kept in memory and in the record, and told by events.

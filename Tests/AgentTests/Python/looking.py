@@ -30,6 +30,7 @@ def logs(agent):
         times = [e.at_nanoseconds for e in stream]
         assert times == sorted(times) and (
             before <= times[0] <= times[-1] <= time.time_ns()), (before, times)
+    times = sorted(e.at_nanoseconds for e in entries)
     assert agent.logs("l", streams=[ERR]) == err and agent.logs("l", streams=[OUT, ERR]) == entries
     for count in (0, 1, 3, 11, 100):
         assert agent.logs("l", tail=count) == entries[max(0, 11 - count):], count
