@@ -279,6 +279,8 @@ extension LastingSandbox {
             if error.errorNumber == .connectionRefused || error.errorNumber == .noEntry {
                 throw SandboxError(.unavailable, "the sandbox has ended")
             }
+            // So many wait to be heard already.
+            guard error.errorNumber != .wouldBlock else { throw ExecSession.tooMany }
             throw Self.unreachable(error)
         }
     }

@@ -90,7 +90,7 @@ public struct SandboxFolder: Hashable, Sendable {
             report: report, log: try Self.makeFile(Name.logs[0], in: directory),
             otherLog: try Self.makeFile(Name.logs[1], in: directory),
             control: try MessageSockets.listen(
-                at: Name.control, in: directory, backlog: Int32(ALCOVE_CONTROL_CONNECTIONS)
+                at: Name.control, in: directory, backlog: Int32(ALCOVE_CONTROL_WAITING)
             ).raised(toAtLeast: SandboxHost.firstDescriptor))
     }
 

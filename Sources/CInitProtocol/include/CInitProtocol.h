@@ -64,6 +64,8 @@ enum {
     ALCOVE_CONTROL_MOST_TEXTS = 8192 + 64,
     /// So many connections are served at once; further ones wait.
     ALCOVE_CONTROL_CONNECTIONS = 24,
+    /// So many wait at most. Whoever finds that many waiting is one command too many.
+    ALCOVE_CONTROL_WAITING = 1024,
     /// So many commands run at once; a further one is refused. The other connections are for those
     /// who come with a signal while so many run.
     ALCOVE_CONTROL_COMMANDS = 16,

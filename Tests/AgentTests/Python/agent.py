@@ -19,7 +19,8 @@ OPTIONS = [("grpc.max_receive_message_length", 64 << 20),
            ("grpc.max_send_message_length", 64 << 20),
            ("grpc.use_local_subchannel_pool", 1),
            ("grpc.initial_reconnect_backoff_ms", 20),
-           ("grpc.min_reconnect_backoff_ms", 20),
+           # How long an attempt to connect may take: a busy host is slow.
+           ("grpc.min_reconnect_backoff_ms", 20_000),
            ("grpc.max_reconnect_backoff_ms", 100)]
 STATE = api.types.SandboxState
 SERVING = health_pb2.HealthCheckResponse.SERVING
