@@ -87,7 +87,7 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
             cgroup: Self.name(of: order.number), on: host,
             removesCgroup: false)
         switch found {
-        case .running(let sandbox): return .running(ProcessSandbox(sandbox))
+        case .running(let sandbox): return .running(ProcessSandbox(sandbox, networks))
         case .ended(let outcome): return .ended(outcome)
         case .neverStarted: return .neverStarted
         }
@@ -152,18 +152,22 @@ private final class ProcessStart: PreparedStart, @unchecked Sendable {
         return ProcessSandbox(
             try prepared.startLasting(
                 on: ground, requested: requested, network: network?.descriptor),
-            holding: network)
+            networks, holding: network)
     }
 }
 
 /// Carries a running process sandbox from thread to thread, of which one at a time uses it.
 private final class ProcessSandbox: EngineSandbox, @unchecked Sendable {
     private let sandbox: LastingSandbox
+    private let networks: NetworkPool
     /// Open until the child has joined it.
     private var network: NetworkNamespace?
 
-    init(_ sandbox: LastingSandbox, holding network: NetworkNamespace? = nil) {
+    init(
+        _ sandbox: LastingSandbox, _ networks: NetworkPool, holding network: NetworkNamespace? = nil
+    ) {
         self.sandbox = sandbox
+        self.networks = networks
         self.network = network
     }
 
@@ -228,11 +232,14 @@ private final class ProcessSandbox: EngineSandbox, @unchecked Sendable {
         try sandbox.execute(request)
     }
     func finish() throws(SandboxError) -> SandboxOutcome? {
-        try sandbox.finish(removesCgroup: false)
+        defer { networks.refill() }
+        return try sandbox.finish(removesCgroup: false)
     }
 }
 
-/// Network namespaces that are made ahead, by a thread of their own.
+/// Network namespaces that are made ahead, by a thread of their own: when a sandbox has ended, and
+/// when few are left. Not when one is taken: half a millisecond in the kernel on one processor
+/// holds up the start on the other, whose new root waits for every processor to pass by.
 final class NetworkPool: Sendable {
     private let spare = Locked<[NetworkNamespace]>([])
     private let target: Int
@@ -248,7 +255,7 @@ final class NetworkPool: Sendable {
     func take() throws(SandboxError) -> NetworkNamespace {
         let (taken, isLow) = spare.with { spare in
             let taken = spare.popLast()
-            return (taken, spare.count <= target / 2)
+            return (taken, spare.count <= target / 4)
         }
         if isLow { refill() }
         if let taken { return taken }
@@ -260,7 +267,7 @@ final class NetworkPool: Sendable {
         throw SandboxError(.setUpFailed, "make a network namespace")
     }
 
-    private func refill() {
+    func refill() {
         // One that is told off has a predecessor that will look again.
         maker.run { [spare, target] in
             while true {

@@ -133,8 +133,8 @@ def away():
         last = plane.node.last_event
         plane.start()
         eventually(lambda: plane.knows_all(agent))
-        assert [e.number for e in plane.node.events] == list(range(last + 1,
-                                                                   agent.last_event() + 1))
+        told = [event.number for event in plane.node.events]
+        assert told == list(range(last + 1, agent.last_event() + 1)), (last, told)
         assert plane.node.lost_events == 0
         plane.expect_contract()
         plane.stop()
