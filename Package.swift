@@ -87,7 +87,8 @@ let package = Package(
         .target(
             name: "HostReport", dependencies: ["SandboxModel", "LinuxKernel", "Jail", "KVM"],
             swiftSettings: strict),
-        .target(name: "Console", swiftSettings: strict),
+        .target(name: "JSON", swiftSettings: strict),
+        .target(name: "Console", dependencies: ["JSON"], swiftSettings: strict),
         .executableTarget(
             name: "alcove",
             dependencies: [
@@ -148,6 +149,8 @@ let package = Package(
         .testTarget(
             name: "JailTests", dependencies: ["Jail", "CInitProtocol", "CSeccomp", "TestSupport"],
             exclude: ["Probes"], swiftSettings: strict),
+        .testTarget(
+            name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "ConsoleTests", dependencies: ["Console", "TestSupport"], exclude: ["zsh-offers"],
             swiftSettings: strict),

@@ -155,7 +155,7 @@ public struct JSONReader {
             let start = place
             let key = try readString()
             guard keys.insert(key).inserted else {
-                throw error("key \(PlainText.quoted(key)) occurs twice", at: start)
+                throw error("key \(Self.quoted(key)) occurs twice", at: start)
             }
             skipSpace()
             guard take(":") else { throw error("expected `:`") }
@@ -171,7 +171,7 @@ public struct JSONReader {
         let start = place
         let isNegative = take("-")
         if !take("0") { try readDigits() }
-        if let byte = current, ExactDecimal.isDigit(byte) {
+        if let byte = current, Self.isDigit(byte) {
             throw error("a number cannot begin with 0", at: start)
         }
         var isWhole = true
@@ -197,11 +197,22 @@ public struct JSONReader {
         return .double(value)
     }
 
+    private static func isDigit(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+    }
+
+    /// `key` in backticks, as JSON writes it, which is safe to print, and cut to 80 characters.
+    private static func quoted(_ key: String) -> String {
+        let isCut = key.count > 80
+        let text = JSONWriter.text(.string(String(key.prefix(80))))
+        return "`\(text.dropFirst().dropLast())\(isCut ? "…" : "")`"
+    }
+
     private mutating func readDigits() throws(JSONError) {
-        guard let byte = current, ExactDecimal.isDigit(byte) else {
+        guard let byte = current, Self.isDigit(byte) else {
             throw error("expected a digit")
         }
-        while let byte = current, ExactDecimal.isDigit(byte) { place += 1 }
+        while let byte = current, Self.isDigit(byte) { place += 1 }
     }
 
     private mutating func readString() throws(JSONError) -> String {

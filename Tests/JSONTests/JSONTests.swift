@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@testable import Console
+@testable import JSON
 
 @Suite struct JSONTests {
     static let document = """

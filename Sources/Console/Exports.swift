@@ -1,0 +1,2 @@
+// Whoever prints JSON has the console.
+@_exported public import JSON
