@@ -84,6 +84,15 @@ let package = Package(
         .target(
             name: "Jail", dependencies: ["SandboxModel", "LinuxKernel", "CInitProtocol"],
             swiftSettings: strict),
+        .systemLibrary(name: "CArchive"),
+        .systemLibrary(name: "CNettle"),
+        .target(
+            name: "ImageStore",
+            dependencies: ["CArchive", "CNettle", "JSON", "LinuxKernel"],
+            swiftSettings: strict,
+            linkerSettings: [":libarchive.a", ":libz.a", ":libzstd.a", ":libnettle.a"].map {
+                .linkedLibrary($0)
+            }),
         .target(
             name: "HostReport", dependencies: ["SandboxModel", "LinuxKernel", "Jail", "KVM"],
             swiftSettings: strict),
@@ -149,6 +158,15 @@ let package = Package(
         .testTarget(
             name: "JailTests", dependencies: ["Jail", "CInitProtocol", "CSeccomp", "TestSupport"],
             exclude: ["Probes"], swiftSettings: strict),
+        .executableTarget(
+            name: "ImageStoreProbe", dependencies: ["ImageStore", "LinuxKernel"],
+            path: "Tests/ImageStoreProbe", swiftSettings: strict),
+        .testTarget(
+            name: "ImageStoreTests",
+            dependencies: [
+                "ImageStore", "JSON", "Jail", "LinuxKernel", "SandboxModel", "TestSupport",
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: strict),
         .testTarget(

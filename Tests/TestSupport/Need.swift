@@ -21,6 +21,10 @@ public enum Need: String, CaseIterable, Sendable {
     case cgroupIO = "cgroup-io"
     /// The kernel can mount an overlay.
     case overlay
+    /// The kernel can mount EROFS.
+    case erofs
+    /// Files can be made block devices.
+    case loopDevices = "loop-devices"
     /// A program is on the `PATH`.
     case git
     case bash
@@ -38,6 +42,12 @@ public enum Need: String, CaseIterable, Sendable {
     case systemdAnalyze = "systemd-analyze"
     case systemdNotify = "systemd-notify"
     case systemdSocketActivate = "systemd-socket-activate"
+    case fsckErofs = "fsck.erofs"
+    case bsdtar
+    case getfattr
+    case skopeo
+    case umoci
+    case buildah
     /// The Python packages that tests judge messages and calls by.
     case pythonEnvironment = "python-env"
 
@@ -58,12 +68,17 @@ public enum Need: String, CaseIterable, Sendable {
         case .cgroupPids: "needs the pids controller in the cgroup v2 tree"
         case .cgroupIO: "needs the io controller in the cgroup v2 tree"
         case .overlay: "needs overlay in `/proc/filesystems`"
+        case .erofs: "needs erofs in `/proc/filesystems`"
+        case .loopDevices: "needs a `/dev/loop-control` that opens"
+        case .skopeo, .umoci, .buildah:
+            "needs `\(program)` on the PATH (`scripts/setup --image-tools` installs it)"
         case .bubblewrap, .crun, .runc:
             "needs `\(program)` on the PATH (`scripts/setup --bench` installs it)"
         case .pythonEnvironment:
             "needs the Python environment `build/venv` (`scripts/python-env` makes it)"
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc, .fish,
-            .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate:
+            .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
+            .fsckErofs, .bsdtar, .getfattr:
             "needs `\(program)` on the PATH (`scripts/setup` installs it)"
         }
     }
@@ -85,10 +100,13 @@ public enum Need: String, CaseIterable, Sendable {
         case .cgroupMemory: Host.cgroupControllers.contains("memory")
         case .cgroupPids: Host.cgroupControllers.contains("pids")
         case .cgroupIO: Host.cgroupControllers.contains("io")
+        case .erofs: Host.fileSystems.contains("erofs")
+        case .loopDevices: Host.opens("/dev/loop-control")
         case .overlay: Host.fileSystems.contains("overlay")
         case .pythonEnvironment: PythonEnvironment.isComplete
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
-            .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate:
+            .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
+            .fsckErofs, .bsdtar, .getfattr, .skopeo, .umoci, .buildah:
             Host.executable(program) != nil
         }
     }
