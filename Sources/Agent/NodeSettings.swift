@@ -5,7 +5,6 @@ public struct NodeSettings: Sendable {
     /// Empty: the host's name.
     public var nodeName = ""
     public var stateDirectory = "/var/lib/alcove"
-    public var runDirectory = "/run/alcove"
     /// The cgroup below which all sandboxes stand.
     public var cgroupParent = "alcoved"
     public var initProgram = "/usr/lib/alcove/alcove-init"

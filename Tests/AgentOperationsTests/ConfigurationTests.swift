@@ -78,14 +78,12 @@ private func problems(_ text: String) -> [String] {
         group = 7
         [directories]
         state = "/s/state"
-        run = "/s/run"
         [sandboxes]
         init = "/opt/init"
         cgroup = "other"
         process_isolation = false
         limits = "best-effort"
         log_size = "1MiB"
-        spawner_threads = 3
         spare_networks = 0
         [starts]
         in_flight = 2
@@ -237,13 +235,6 @@ private func problems(_ text: String) -> [String] {
                 "socket.path = \"/a\"\nmonitor.path = \"/a\"",
                 [
                     " `socket.path` and `monitor.path` are the same path, /a"
-                ]
-            ),
-            (
-                "directories.run = \"/var/lib/alcove/run\"",
-                [
-                    " `directories.run` and `directories.state` lie one in the other (the first is "
-                        + "emptied by a restart of the machine, the second is not)"
                 ]
             ),
             ("a = 1\na = 2", ["2:1: `a` is given twice (the first is in line 1)"]),

@@ -24,7 +24,6 @@ final class AgentDaemon {
             path = "\(folder.path)/agent.sock"
             [directories]
             state = "\(folder.path)/state"
-            run = "\(folder.path)/run"
             [sandboxes]
             init = "\(try Products.path("alcove-init"))"
             cgroup = "\(cgroup)"

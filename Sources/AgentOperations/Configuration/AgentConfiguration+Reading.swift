@@ -175,18 +175,6 @@ extension AgentConfiguration {
                     ConfigurationProblem("`\(other)` and `\(name)` are the same path, \(path)"))
             }
         }
-        if (runDirectory + "/").hasPrefix(stateDirectory + "/")
-            || (stateDirectory + "/").hasPrefix(runDirectory + "/")
-        {
-            problems.append(
-                ConfigurationProblem(
-                    "`directories.run` and `directories.state` lie one in the other",
-                    hint: "the first is emptied by a restart of the machine, the second is not"))
-        }
-        if startsQueued > 0, startQueueTimeout < .milliseconds(1) {
-            problems.append(
-                ConfigurationProblem("`starts.queue_timeout` is too short to wait at all"))
-        }
         return problems
     }
 }

@@ -62,14 +62,12 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var keepaliveTimeout = Duration.seconds(20)
 
     public var stateDirectory = "/var/lib/alcove"
-    public var runDirectory = "/run/alcove"
 
     public var initProgram = "/usr/lib/alcove/alcove-init"
     public var cgroupParent = "alcoved"
     public var allowsProcessIsolation = true
     public var limitPolicy = LimitPolicy.strict
     public var logBytes: UInt64 = 4 << 20
-    public var spawnerThreads = 2
     public var spareNetworks = 4
 
     public var keptBack = Amounts(memoryBytes: 256 << 20, pids: 512, diskBytes: 1 << 30)

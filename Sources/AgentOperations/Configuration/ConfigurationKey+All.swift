@@ -73,10 +73,7 @@ extension ConfigurationKey {
     private static let directories: [ConfigurationKey] = [
         key(
             "directories.state", \.stateDirectory, .path(example: "/var/lib/alcove"),
-            "the record, logs and images: what a restart of the machine keeps"),
-        key(
-            "directories.run", \.runDirectory, .path(example: "/run/alcove"),
-            "what sandboxes need while they run"),
+            "the record, and a directory for each sandbox with its logs")
     ]
 
     private static let sandboxes: [ConfigurationKey] = [
@@ -103,9 +100,6 @@ extension ConfigurationKey {
         key(
             "sandboxes.log_size", \.logBytes, .size((64 << 10)...(1 << 40)),
             "how much of a sandbox's output is kept; the oldest goes first"),
-        key(
-            "sandboxes.spawner_threads", \.spawnerThreads, .integer(1...64),
-            "threads that start sandboxes"),
         key(
             "sandboxes.spare_networks", \.spareNetworks, .integer(0...1024),
             "network namespaces that are made ahead"),

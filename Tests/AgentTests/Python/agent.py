@@ -77,7 +77,7 @@ class Agent:
         """The text of the configuration file."""
         tables = {
             "socket": {"path": self.socket},
-            "directories": {"state": self.state, "run": f"{self.folder}/run"},
+            "directories": {"state": self.state},
             "sandboxes": {"init": f"{PRODUCTS}/alcove-init", "cgroup": self.cgroup},
             "metrics": {"path": f"{self.folder}/run/metrics.sock"},
             # Most tests are of other things than this, and hosts are small.
