@@ -75,6 +75,7 @@ public final class Agent {
 
     /// Dials the control plane, where there is one. Called on the loop's thread.
     public func begin() {
+        node.setGauges()
         controlPlane?.start()
     }
 

@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import AgentOperations
 internal import LinuxKernel
 internal import RPC
 
@@ -79,7 +80,7 @@ final class ControlPlaneLink: @unchecked Sendable {
     private func begin(_ response: RegisterResponse, on connection: ClientConnection) {
         let session = ControlPlaneSession(response, on: connection, node: node)
         self.session = session
-        session.onWelcome = { [weak self] in self?.pause = Self.shortestPause }
+        session.onWelcome = { [weak self] in self?.isWelcome() }
         session.onAcknowledged = { [weak self] number in self?.note(acknowledged: number) }
         session.begin { [weak self] in self?.comeBack() }
     }
@@ -93,11 +94,18 @@ final class ControlPlaneLink: @unchecked Sendable {
 
     private func comeBack() {
         leave()
+    private func isWelcome() {
+        pause = Self.shortestPause
+        node.metrics.controlPlaneSessions.add()
+        node.metrics.controlPlaneConnected.set(true)
+    }
+
         guard retry == nil, !isClosed else { return }
         let nanoseconds = pause.wholeNanoseconds
         let wait = Duration.nanoseconds(Int64.random(in: nanoseconds / 2...nanoseconds))
         pause = max(pause, min(pause * 2, Self.longestPause))
         retry = node.loop.schedule(after: wait) { [weak self] in
+        node.gaugesChanged()
             guard let self else { return }
             retry = nil
             // One that was not wanted is asked for again like any other.
@@ -115,3 +123,4 @@ final class ControlPlaneLink: @unchecked Sendable {
         connection?.close()
     }
 }
+        node.metrics.controlPlaneConnected.set(false)

@@ -21,6 +21,9 @@ final class EventHistory {
     private var recentBytes = 0
     private var watchers: [UInt64: () -> Void] = [:]
     private var lastWatcher: UInt64 = 0
+    /// Told when one comes or goes.
+    var onWatchersChange: () -> Void = {}
+    var watcherCount: Int { watchers.count }
     /// The number of the newest event, 0 before the first.
     private(set) var last: UInt64
     /// The number of the oldest event that is kept; one more than the last when none is.
@@ -76,10 +79,12 @@ final class EventHistory {
     func addWatcher(_ wake: @escaping () -> Void) -> UInt64 {
         lastWatcher += 1
         watchers[lastWatcher] = wake
+        onWatchersChange()
         return lastWatcher
     }
 
     func removeWatcher(_ token: UInt64) {
         watchers[token] = nil
+        onWatchersChange()
     }
 }

@@ -147,6 +147,9 @@ final class Journal {
     }
 
     /// Sets a value with whatever is written next.
+    /// Events behind the one up to which they need not be kept; none where nobody asked for that.
+    var unacknowledged: UInt64 { keptAfter.map { history.last - min($0, history.last) } ?? 0 }
+
     func setLater(_ key: String, to bytes: [UInt8]) {
         later[key] = bytes
     }

@@ -3,6 +3,7 @@ internal import AgentOperations
 internal import LinuxKernel
 internal import RPC
 internal import SandboxModel
+internal import Store
 
 /// What the agent counts of itself.
 extension NodeAgent {
@@ -18,7 +19,20 @@ extension NodeAgent {
         }
     }
 
-    private func setGauges() {
+    /// What is cheaper to look at than to follow is looked at when somebody asks.
+    func followMeasures() {
+        let directory = settings.stateDirectory
+        metrics.collect { [unowned metrics] in
+            let load = NodeLoad.measure(below: directory)
+            metrics.cpus.set(load.milliCPUs, .used)
+            metrics.memory.set(load.memoryBytes, .used)
+            metrics.pids.set(load.pids, .used)
+            metrics.disk.set(load.diskBytes, .used)
+            metrics.storeBytes.set(Store.size(directory: directory))
+        }
+    }
+
+    func setGauges() {
         var counts: [SandboxStateLabel: Int] = [:]
         for managed in registry.all { counts[SandboxStateLabel(managed.state), default: 0] += 1 }
         for label in SandboxStateLabel.allCases { metrics.sandboxes.set(counts[label] ?? 0, label) }
@@ -30,9 +44,10 @@ extension NodeAgent {
         set(total, .total)
         set(admission.allocatable, .allocatable)
         set(admission.reserved, .reserved)
-        set(
-            NodeLoad.measure(below: settings.stateDirectory).inUse(sandboxes: UInt64(remaining)),
-            .used)
+        metrics.addresses.set(remaining, .used)
+        metrics.slots.set(remaining, .used)
+        metrics.watchers.set(history.watcherCount)
+        metrics.unacknowledged.set(journal.unacknowledged)
     }
 
     private func set(_ amounts: SandboxModel.Resources, _ label: AmountLabel) {
@@ -55,9 +70,10 @@ extension NodeAgent {
         metrics.started(timeline: timeline, waited: (queued, recorded))
     }
 
-    func countEnd(_ outcome: SandboxOutcome) {
-        metrics.ends.add(1, EndCause(outcome.ending))
-        if outcome.isFailure { metrics.startResults.add(1, .failed) }
+    func countEnd(of managed: ManagedSandbox, _ outcome: SandboxOutcome) {
+        let hasRun = managed.sandbox.startedAtNanoseconds != 0
+        metrics.ends.add(1, EndCause(outcome.ending, hasRun: hasRun))
+        if outcome.isFailure, !hasRun { metrics.startResults.add(1, .failed) }
     }
 
     func count(creation result: Result<Creation, CallFailure>) {
@@ -82,14 +98,26 @@ extension CreateResult {
 }
 
 extension EndCause {
-    fileprivate init(_ ending: SandboxOutcome.Ending) {
+    fileprivate init(_ ending: SandboxOutcome.Ending, hasRun: Bool) {
         switch ending {
         case .ended(.exited): self = .exited
         case .ended(.signaled): self = .signaled
         case .denied: self = .deniedCall
         case .outOfMemory: self = .outOfMemory
         case .timedOut: self = .timedOut
-        case .failed: self = .setUpFailed
+        case .failed: self = hasRun ? .lost : .setUpFailed
+        }
+    }
+}
+
+extension RecoveryResult {
+    /// - Parameter state: in which the earlier agent left it.
+    init(_ found: EngineRecovery, in state: SandboxLifecycle.State) {
+        switch (state, found) {
+        case (.stopping, _): self = .finished
+        case (_, .running): self = .adopted
+        case (.starting, .neverStarted): self = .undone
+        case (_, .ended), (_, .neverStarted): self = .ended
         }
     }
 }

@@ -132,13 +132,10 @@ extension NodeAgent {
         } catch {
             found = .ended(.failed(error))
         }
+        metrics.recovered.add(1, RecoveryResult(found, in: managed.state))
         switch found {
-        case .running(let running):
-            metrics.recovered.add(1, .adopted)
-            adopt(running, as: managed)
-        case .ended(let outcome):
-            metrics.recovered.add(1, .ended)
-            noteEnd(of: managed, outcome, isRecovered: true)
+        case .running(let running): adopt(running, as: managed)
+        case .ended(let outcome): noteEnd(of: managed, outcome, isRecovered: true)
         case .neverStarted: takeBack(managed)
         }
     }
@@ -162,14 +159,15 @@ extension NodeAgent {
 
     /// Nothing of it runs: its start is taken back, or its stop has nothing left to do.
     private func takeBack(_ managed: ManagedSandbox) {
-        metrics.recovered.add(1, .undone)
         if managed.state == .starting {
             journal.record { draft in
                 draft.add(.undone(.init(operation: "start")), of: managed.id)
             }
         } else {
-            managed.sandbox.outcome = AgentAPI.Outcome(
-                .failed("nothing of it was there when the agent started again"))
+            let outcome = SandboxOutcome.failed(
+                "nothing of it was there when the agent started again")
+            countEnd(of: managed, outcome)
+            managed.sandbox.outcome = AgentAPI.Outcome(outcome)
         }
         note(.recoveredNothing, of: managed)
     }

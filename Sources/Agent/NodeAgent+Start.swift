@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import AgentOperations
 internal import Jail
 internal import LinuxKernel
 internal import RPC
@@ -44,6 +45,7 @@ extension NodeAgent {
         case .go: begin(managed)
         case .queued: armGate()
         case .full:
+            metrics.startResults.add(1, .refused)
             settleStart(
                 managed,
                 .failure(
@@ -51,7 +53,9 @@ extension NodeAgent {
                         "\(settings.startsInFlight) starts are going on and"
                             + " \(settings.startsQueued) wait",
                         hint: "try again in a moment")))
-        case .late: settleStart(managed, .failure(.startsLate))
+        case .late:
+            metrics.startResults.add(1, .expired)
+            settleStart(managed, .failure(.startsLate))
         }
         capacityChanged()
     }
@@ -60,6 +64,7 @@ extension NodeAgent {
     func leaveGate(_ managed: ManagedSandbox) {
         guard gate.contains(managed.id) else { return }
         if gate.withdraw(managed.id) {
+            metrics.startResults.add(1, .abandoned)
             armGate()
         } else {
             follow(gate.finish(managed.id, at: MonotonicClock.nanoseconds))
@@ -71,6 +76,7 @@ extension NodeAgent {
     private func follow(_ progress: StartGate<String>.Progress) {
         for id in progress.expired {
             guard let managed = registry[id] else { continue }
+            metrics.startResults.add(1, .expired)
             settleStart(managed, .failure(.startsLate))
         }
         startable += progress.started
@@ -110,6 +116,7 @@ extension NodeAgent {
             }
             try request(.startRequested, of: managed)
         } catch {
+            metrics.startResults.add(1, .failed)
             settleStart(managed, .failure(error))
         }
     }
@@ -250,7 +257,7 @@ extension NodeAgent {
         managed.timeoutTimer = nil
         managed.signalRetry = nil
         managed.timeline = []
-        countEnd(outcome)
+        countEnd(of: managed, outcome)
         managed.sandbox.outcome = AgentAPI.Outcome(outcome)
         switch (isRecovered, outcome.isFailure) {
         case (false, false): note(.ended, of: managed)

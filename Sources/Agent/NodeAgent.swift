@@ -97,6 +97,8 @@ final class NodeAgent: @unchecked Sendable {
         journal.onFailureChange = { [unowned self] in noteRecordFailure() }
     }
 
+        journal.history.onWatchersChange = { [unowned self] in gaugesChanged() }
+        followMeasures()
     /// A number that no other sandbox of this node has or had.
     func nextNumber() -> Int64 {
         lastNumber += 1

@@ -58,6 +58,8 @@ public final class Server: @unchecked Sendable {
     private let endpoints: [String: Endpoint]
     /// Belongs to the loop's thread.
     public internal(set) var counters = Counters()
+    /// Told after a connection came, went, was refused or broke.
+    public var onConnectionChange: ((Counters) -> Void)?
     /// Told of each call that a handler gets.
     public var onCallBegin: (() -> Void)?
     /// Told of each call that ended: its path, its code, and how many nanoseconds it took. Set
@@ -135,10 +137,12 @@ public final class Server: @unchecked Sendable {
             let connection = Connection(
                 socket, peer: peer, isReadOnly: isReadOnly, server: self)
         else {
+            onConnectionChange?(counters)
             counters.excessConnections += 1
             return
         }
         counters.acceptedConnections += 1
+            onConnectionChange?(counters)
         counters.openConnections += 1
         connections[ObjectIdentifier(connection)] = connection
     }
@@ -146,16 +150,20 @@ public final class Server: @unchecked Sendable {
     func connectionClosed(_ connection: Connection) {
         guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
         counters.openConnections -= 1
+            onConnectionChange?(counters)
         for listener in listeners { listener.goOn() }
         checkShutdown()
     }
 
+        onConnectionChange?(counters)
     var isOverMemory: Bool { counters.heldBytes > limits.memory }
 
     /// What answers a call, or why nothing does.
     func endpoint(_ path: String, isReadOnly: Bool) -> Result<Endpoint, Status> {
         guard let endpoint = endpoints[path] else {
             return .failure(Status(.unimplemented, "there is no method `\(path)`"))
+        // Whatever it was that broke it is counted by now.
+        onConnectionChange?(counters)
         }
         guard !isReadOnly || endpoint.isReadOnly else {
             return .failure(

@@ -62,6 +62,13 @@ extension Store {
         }
     }
 
+    /// Bytes of the record's files in a directory.
+    public static func size(directory: String) -> UInt64 {
+        ["", "-wal", "-shm"].reduce(0) { sum, suffix in
+            sum + ((try? Files.status(of: "\(directory)/\(fileName)\(suffix)"))?.size ?? 0)
+        }
+    }
+
     /// Moves the files of a record that cannot be used out of the way, into a new directory beside
     /// them, and gives its path. The next open begins an empty record.
     public static func setAside(directory: String) throws(StoreError) -> String {

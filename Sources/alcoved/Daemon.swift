@@ -79,6 +79,7 @@ enum Daemon {
         limits.keepalive = configuration.keepalive > .zero ? configuration.keepalive : nil
         limits.keepaliveTimeout = configuration.keepaliveTimeout
         let server = Server(loop: loop, endpoints: agent.endpoints, limits: limits)
+        server.onConnectionChange = { metrics.count($0) }
         server.onCallBegin = { metrics.calls.began() }
         server.onCallEnd = { path, code, nanoseconds in
             metrics.calls.ended(method: path, code: code.rawValue, nanoseconds: nanoseconds)
@@ -102,5 +103,15 @@ enum Daemon {
         loop.runOnThisThread()
         agent.close()
         return 0
+    }
+}
+
+extension AgentMetrics {
+    fileprivate func count(_ counters: Server.Counters) {
+        openConnections.set(counters.openConnections)
+        connections.set(UInt64(counters.acceptedConnections), .accepted)
+        connections.set(UInt64(counters.deniedConnections), .denied)
+        connections.set(UInt64(counters.excessConnections), .excess)
+        connections.set(UInt64(counters.brokenConnections), .failed)
     }
 }

@@ -38,6 +38,11 @@ struct AgentTests {
         try AgentScript("storm").run()
     }
 
+    @Test("what the agent counts is what happened, as Prometheus's own library reads it")
+    func metrics() throws {
+        try AgentScript("metrics").run()
+    }
+
     @Test("an agent tells its control plane everything, over faults of both")
     func session() throws {
         try AgentScript("session").run()

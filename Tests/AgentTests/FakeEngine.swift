@@ -119,7 +119,7 @@ private final class FakeSandbox: EngineSandbox, @unchecked Sendable {
         switch process.phase {
         case .settingUp: break
         case .failed: progress = .failed(SandboxError(.setUpFailed, "its set-up failed"))
-        case .running, .ended, .killed: progress = .started(nanoseconds: 1)
+        case .running, .ended, .killed, .outOfMemory: progress = .started(nanoseconds: 1)
         }
     }
 

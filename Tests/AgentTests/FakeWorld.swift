@@ -102,6 +102,7 @@ final class FakeProcess: Sendable {
         case failed
         case ended(code: Int32)
         case killed
+        case outOfMemory
     }
 
     private struct State {
@@ -144,6 +145,7 @@ final class FakeProcess: Sendable {
     func failInSetUp() { finish(from: [.settingUp], .failed) }
     func exit(code: Int32) { finish(from: [.running], .ended(code: code)) }
     func kill() { finish(from: [.settingUp, .running], .killed) }
+    func runOutOfMemory() { finish(from: [.running], .outOfMemory) }
     func ignoreSignals() { state.with { $0.ignoresSignals = true } }
 
     func signal() {
@@ -193,6 +195,7 @@ final class FakeProcess: Sendable {
             case .settingUp, .running, .failed:
                 .failed(SandboxError(.setUpFailed, "its set-up failed"))
             case .ended(let code): .ended(.exited(code: code))
+            case .outOfMemory: .outOfMemory
             case .killed: isTimedOut ? .timedOut : .ended(.signaled(number: 9, name: "SIGKILL"))
             }
         return SandboxOutcome(

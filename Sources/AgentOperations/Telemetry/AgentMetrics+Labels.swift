@@ -39,9 +39,11 @@ public enum CreateResult: String, MetricLabel {
 public enum StartResult: String, MetricLabel {
     case running
     case failed
+    /// Too many waited.
+    case refused
     /// It waited too long for others.
     case expired
-    /// Stopped or deleted before it ran.
+    /// Stopped or deleted while it waited.
     case abandoned
 
     public static let labelName = "result"
@@ -54,8 +56,9 @@ public enum EndCause: String, MetricLabel {
     case deniedCall = "denied_call"
     case outOfMemory = "out_of_memory"
     case timedOut = "timed_out"
+    /// It did not come to run.
     case setUpFailed = "set_up_failed"
-    /// Nothing could be learned of its end.
+    /// It ran, and nothing tells how it ended.
     case lost
 
     public static let labelName = "cause"
@@ -85,9 +88,9 @@ public enum RecoveryResult: String, MetricLabel {
     case adopted
     /// It ended meanwhile.
     case ended
-    /// Half made: finished.
+    /// Half stopped or removed: done to its end.
     case finished
-    /// Half made: taken back.
+    /// Half started: taken back.
     case undone
     /// Nobody's: removed.
     case removed

@@ -254,4 +254,5 @@ def placed():
         plane.expect_contract()
 
 
-run_parts(steady, dropped, away, killed, late, unwanted, orders, placed)
+if __name__ == "__main__":
+    run_parts(steady, dropped, away, killed, late, unwanted, orders, placed)
