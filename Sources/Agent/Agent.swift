@@ -88,6 +88,15 @@ public final class Agent {
         }
     }
 
+    /// Stops all sandboxes, those that still run after a span of time by force, and takes no new
+    /// ones. Called on the loop's thread.
+    public func empty(within span: Duration, then done: @escaping () -> Void) {
+        node.empty(within: span, then: done)
+    }
+
+    /// Sandboxes that are not stopped. Called on the loop's thread.
+    public var remaining: Int { node.remaining }
+
     /// Says that calls are no longer welcome, before the server shuts down.
     public func end() {
         health.end()

@@ -15,6 +15,8 @@ struct DrainState {
 
 extension NodeAgent {
     private static let drainKey = "drain"
+    /// There while an agent drains for its own end, which the next one does not take over.
+    private static let farewellKey = "drain-until-end"
 
     func beginDrain(within span: Duration?) throws(CallFailure) {
         let now = WallClock.nanoseconds
@@ -52,9 +54,37 @@ extension NodeAgent {
         drain?.isDone = true
         log.info("the node is drained")
         capacityChanged()
+        for tell in whenDrained { tell() }
+        whenDrained = []
+    }
+
+    /// Takes no new sandboxes and has those that are there stop, since the agent is about to end.
+    /// Not written down: the next agent takes sandboxes again, unless the node is drained anyway.
+    func empty(within span: Duration, then done: @escaping () -> Void) {
+        let now = WallClock.nanoseconds
+        let (end, isNever) = now.addingReportingOverflow(span.wholeNanoseconds)
+        let known = drain.flatMap { $0.deadline == 0 ? nil : $0.deadline } ?? .max
+        let deadline = min(known, isNever ? .max : end)
+        drain = DrainState(since: drain?.since ?? now, deadline: deadline)
+        whenDrained.append(done)
+        journal.record { change in
+            change.set(Self.farewellKey, to: Array("\(now)".utf8))
+            change.add(.drainStarted(.init(deadlineAtNanoseconds: deadline)))
+        }
+        armDrain()
+        drainAdvanced()
+        capacityChanged()
     }
 
     func restoreDrain() {
+        let wasFarewell = journal.value(Self.farewellKey) != nil
+        let isDrained = journal.value(Self.drainKey) != nil
+        if wasFarewell {
+            journal.record { change in
+                change.set(Self.farewellKey, to: nil)
+                if !isDrained { change.add(.drainEnded(.init())) }
+            }
+        }
         guard let bytes = journal.value(Self.drainKey), let state = Self.decoded(bytes) else {
             return
         }

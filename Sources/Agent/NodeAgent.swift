@@ -45,6 +45,8 @@ final class NodeAgent: @unchecked Sendable {
     var drain: DrainState?
     var drainTimer: ScheduledAction?
     var capacityVersion: UInt64 = 1
+    /// Told when no sandbox is left that is not stopped.
+    var whenDrained: [() -> Void] = []
     var capacityWatchers: [UInt64: () -> Void] = [:]
     var measured: (load: NodeLoad, at: UInt64)?
     let startedAt = WallClock.nanoseconds

@@ -13,9 +13,6 @@ enum Daemon {
         static let configuration: Int32 = 78
     }
 
-    /// How long calls may go on after the signal to end.
-    private static let farewell = Duration.seconds(2)
-
     static func run(_ words: [String]) -> Never {
         do {
             ThisProcess.exit(try perform(words))
@@ -89,12 +86,11 @@ enum Daemon {
         try exposition?.start()
         defer { exposition?.stop() }
         let watchdog = Watchdog(manager, on: loop)
+        let farewell = Farewell(
+            agent, server, manager, log, drainDeadline: configuration.drainDeadline)
         try loop.watch(signals.descriptor.rawValue, for: .readable) { _ in
             guard !signals.pending().isEmpty else { return }
-            // Who is told of it too late ends the service the hard way, which is no harm.
-            _ = try? manager.tell(.stopping)
-            agent.end()
-            server.shutDown(within: farewell) { loop.stop() }
+            farewell.advance()
         }
         agent.begin()
         watchdog.begin()

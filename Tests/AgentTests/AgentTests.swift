@@ -43,6 +43,11 @@ struct AgentTests {
         try AgentScript("metrics").run()
     }
 
+    @Test("an agent that is asked to end leaves sandboxes, or stops them first if told so")
+    func ending() throws {
+        try AgentScript("ending").run()
+    }
+
     @Test("an agent tells its control plane everything, over faults of both")
     func session() throws {
         try AgentScript("session").run()

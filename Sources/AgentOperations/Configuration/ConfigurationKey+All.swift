@@ -179,8 +179,8 @@ extension ConfigurationKey {
                 + "else JSON lines"),
         key(
             "shutdown.drain_deadline", \.drainDeadline, .duration(.zero...maximumSpan),
-            "on SIGTERM sandboxes may run on for so long and are then stopped; \"0s\": they are "
-                + "left running for the next agent"),
+            "on SIGTERM the agent takes no new sandboxes, waits so long for those that run, stops "
+                + "the rest, and then ends; \"0s\": it leaves them running for the next agent"),
     ]
 
     private static let maximumSpan = Duration.seconds(7 * 24 * 3600)

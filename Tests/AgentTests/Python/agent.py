@@ -70,6 +70,7 @@ class Agent:
         self.process = None
         self.calls = None
         self.starts = 0
+        self.environment = {}
 
     # ---- The process ----
 
@@ -105,7 +106,8 @@ class Agent:
         log = open(f"{self.folder}/log", "ab")
         self.process = subprocess.Popen(
             [*self.command(), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, "SWIFT_BACKTRACE": "enable=no"}, start_new_session=True)
+            env={**os.environ, "SWIFT_BACKTRACE": "enable=no", **self.environment},
+            start_new_session=True)
         log.close()
         if serving:
             self.wait_serving()
