@@ -55,7 +55,7 @@ extension NodeAgent {
             kernel: Machine.kernelRelease, architecture: Machine.architecture,
             agentStartedAtNanoseconds: startedAt,
             bootedAtNanoseconds: bootedAt, cpu: CPUModel.detect(),
-            isolations: SandboxModel.IsolationKind.allCases.map(offer))
+            isolations: SandboxModel.IsolationKind.allCases.map(offer), labels: settings.labels)
     }
 
     private func offer(_ kind: SandboxModel.IsolationKind) -> OfferedIsolation {

@@ -4,6 +4,8 @@ public import SandboxModel
 public struct NodeSettings: Sendable {
     /// Empty: the host's name.
     public var nodeName = ""
+    /// What schedulers may choose nodes by.
+    public var labels: [String: String] = [:]
     public var stateDirectory = "/var/lib/alcove"
     /// The cgroup below which all sandboxes stand.
     public var cgroupParent = "alcoved"

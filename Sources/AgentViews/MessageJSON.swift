@@ -53,7 +53,9 @@ public enum MessageJSON {
         var object = JSONObject()
         for field in fields {
             let found = values[field.number] ?? []
-            if field.isRepeated {
+            if MessageSchema.all.entries.contains(field.typeName) {
+                object[field.name] = map(found)
+            } else if field.isRepeated {
                 object[field.name] = .array(found)
             } else if let value = found.last {
                 let suffix = isBinary.contains(field.number) ? "_base64" : ""
@@ -62,6 +64,14 @@ public enum MessageJSON {
                 object[field.name] = field.hasPresence ? .null : missing(field)
             }
         }
+        return .object(object)
+    }
+
+    /// Entries as the object that they are of, in the order of their keys.
+    private static func map(_ entries: [JSONValue]) -> JSONValue {
+        let pairs = entries.map { ($0["key"]?.string ?? "", $0["value"] ?? .null) }
+        var object = JSONObject()
+        for (key, value) in pairs.sorted(by: { $0.0 < $1.0 }) { object[key] = value }
         return .object(object)
     }
 

@@ -19,6 +19,8 @@ struct MessageSchema {
     }
 
     private(set) var messages: [String: [Field]] = [:]
+    /// Those that stand for the entries of a map.
+    private(set) var entries: Set<String> = []
     /// The names of an enumeration's numbers, lower case and without what all begin with.
     private(set) var enumerations: [String: [Int32: String]] = [:]
 
@@ -65,6 +67,7 @@ struct MessageSchema {
     private mutating func addMessage(_ bytes: [UInt8], in scope: String) throws(WireError) {
         var name = ""
         var fields: [Field] = []
+        var isEntry = false
         var parts: [(isMessage: Bool, bytes: [UInt8])] = []
         var reader = try Self.reader(bytes)
         while let field = try reader.nextField() {
@@ -73,12 +76,27 @@ struct MessageSchema {
             case 2: fields.append(try Self.field(try reader.singular(BytesKind.self, field)))
             case 3, 4:
                 parts.append((field.number == 3, try reader.singular(BytesKind.self, field)))
+            case 7: isEntry = try Self.isEntry(try reader.singular(BytesKind.self, field))
             default: try reader.skip(field)
             }
         }
         let path = "\(scope).\(name)"
         messages[path] = fields
+        if isEntry { entries.insert(path) }
         for part in parts { try add(part.bytes, isMessage: part.isMessage, in: path) }
+    }
+
+    /// From a message's options.
+    private static func isEntry(_ bytes: [UInt8]) throws(WireError) -> Bool {
+        var isEntry = false
+        var reader = try reader(bytes)
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 7: isEntry = try reader.singular(BoolKind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+        return isEntry
     }
 
     private static func field(_ bytes: [UInt8]) throws(WireError) -> Field {

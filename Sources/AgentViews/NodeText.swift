@@ -7,6 +7,7 @@ public enum NodeText {
         var table = TextTable(alignments: [.left, .left])
         table.add(["node", info.nodeName])
         table.add(["id", info.nodeID])
+        if !info.labels.isEmpty { table.add(["labels", labels(info.labels)]) }
         table.add(["agent", "\(info.version), up \(up(info.agentStartedAtNanoseconds, now))"])
         table.add(["kernel", "\(info.kernel) \(info.architecture)"])
         table.add(["booted", TimeText.utc(info.bootedAtNanoseconds)])
@@ -19,6 +20,10 @@ public enum NodeText {
             table.add([offered.kind.label, state])
         }
         return table.render(width: width)
+    }
+
+    private static func labels(_ labels: [String: String]) -> String {
+        labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
     }
 
     static func up(_ since: Int64, _ now: Int64) -> String { TimeText.span(now - since) }

@@ -7,6 +7,7 @@ extension NodeSettings {
     init(_ configuration: AgentConfiguration) {
         self.init()
         nodeName = configuration.nodeName
+        labels = configuration.nodeLabels
         stateDirectory = configuration.stateDirectory
         cgroupParent = configuration.cgroupParent
         initProgram = configuration.initProgram

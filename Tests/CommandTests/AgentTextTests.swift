@@ -230,11 +230,12 @@ import Testing
             isolations: [
                 OfferedIsolation(kind: .process, offered: true, preferred: true),
                 OfferedIsolation(kind: .microvm, reason: "KVM is slow here"),
-            ])
+            ], labels: ["zone": "b", "disk": "fast one"])
         #expect(
             NodeText.info(info, now: Self.now) == """
                 node     n
                 id       1-2
+                labels   disk=fast one, zone=b
                 agent    0.2.0, up 1m 30s
                 kernel   6.18.5 x86_64
                 booted   1970-01-01T00:00:00Z

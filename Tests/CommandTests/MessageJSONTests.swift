@@ -35,6 +35,16 @@ import Testing
         #expect(json["outcome"]?["usage"] == .null && json["limits"] == [])
     }
 
+    @Test("a map is an object, in the order of its keys")
+    func map() {
+        let labels = MessageJSON.value(
+            InfoResponse(labels: ["zone": "b", "disk": "", "a/b": "1"]))[
+                "labels"]
+        #expect(labels?.object?.keys == ["a/b", "disk", "zone"])
+        #expect(labels == ["a/b": "1", "disk": "", "zone": "b"])
+        #expect(MessageJSON.value(InfoResponse())["labels"] == [:])
+    }
+
     @Test("numbers without a name stay numbers")
     func unknown() {
         #expect(MessageJSON.value(Sandbox(state: .unrecognized(99)))["state"]?.int64 == 99)

@@ -31,7 +31,7 @@ extension ConfigurationKey {
                             + "or a digit first and last")
                 }
             }, most: 64,
-            "what a scheduler may choose nodes by, told to the control plane"),
+            "what a scheduler may choose nodes by; `alcove info` and the control plane are told"),
     ]
 
     private static func isName(_ text: String, most: Int, also: String = "") -> Bool {
