@@ -88,6 +88,15 @@ public final class Agent {
         }
     }
 
+    /// Takes over what of other settings can change while sandboxes run. Called on the loop's
+    /// thread.
+    public func reload(_ settings: NodeSettings) {
+        let isKnown = node.settings.labels == settings.labels
+        node.reload(settings)
+        // What a control plane knows of the node itself, it is told at the registration.
+        if !isKnown { controlPlane?.registerAgain() }
+    }
+
     /// Stops all sandboxes, those that still run after a span of time by force, and takes no new
     /// ones. Called on the loop's thread.
     public func empty(within span: Duration, then done: @escaping () -> Void) {

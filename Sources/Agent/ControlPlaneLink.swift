@@ -51,6 +51,15 @@ final class ControlPlaneLink: @unchecked Sendable {
         leave()
     }
 
+    /// Tells the control plane of a node that is not as it was. The session is a new one, which
+    /// goes on where the last one ended.
+    func registerAgain() {
+        // One that waits for its next try will say it then.
+        guard connection != nil, !isClosed else { return }
+        leave()
+        connect()
+    }
+
     private func connect() {
         do throws(SystemCallError) {
             let connection = try ClientConnection(to: path, on: node.loop)
@@ -85,27 +94,27 @@ final class ControlPlaneLink: @unchecked Sendable {
         session.begin { [weak self] in self?.comeBack() }
     }
 
-    /// What is acknowledged need not be kept. Written down with whatever is written next: that a
-    /// later agent sends some of it again is no harm.
-    private func note(acknowledged number: UInt64) {
-        node.journal.keepEvents(after: number)
-        node.journal.setLater(Self.acknowledgedKey, to: Array("\(number)".utf8))
-    }
-
-    private func comeBack() {
-        leave()
     private func isWelcome() {
         pause = Self.shortestPause
         node.metrics.controlPlaneSessions.add()
         node.metrics.controlPlaneConnected.set(true)
     }
 
+    /// What is acknowledged need not be kept. Written down with whatever is written next: that a
+    /// later agent sends some of it again is no harm.
+    private func note(acknowledged number: UInt64) {
+        node.journal.keepEvents(after: number)
+        node.journal.setLater(Self.acknowledgedKey, to: Array("\(number)".utf8))
+        node.gaugesChanged()
+    }
+
+    private func comeBack() {
+        leave()
         guard retry == nil, !isClosed else { return }
         let nanoseconds = pause.wholeNanoseconds
         let wait = Duration.nanoseconds(Int64.random(in: nanoseconds / 2...nanoseconds))
         pause = max(pause, min(pause * 2, Self.longestPause))
         retry = node.loop.schedule(after: wait) { [weak self] in
-        node.gaugesChanged()
             guard let self else { return }
             retry = nil
             // One that was not wanted is asked for again like any other.
@@ -117,10 +126,10 @@ final class ControlPlaneLink: @unchecked Sendable {
     private func leave() {
         session?.end()
         session = nil
+        node.metrics.controlPlaneConnected.set(false)
         let connection = connection
         self.connection = nil
         connection?.onClose = nil
         connection?.close()
     }
 }
-        node.metrics.controlPlaneConnected.set(false)

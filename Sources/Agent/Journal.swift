@@ -84,7 +84,8 @@ final class Journal {
     /// Told after each writing: how many events it told of, and how long it took.
     var onWritten: (_ events: Int, _ nanoseconds: UInt64) -> Void = { _, _ in }
     private let loop: EventLoop
-    private let eventsKept: UInt64
+    /// That a watcher can go back to.
+    var eventsKept: UInt64
     /// Happened, and not yet written.
     private var pending: [Draft] = []
     /// Values that go along with the next change.
@@ -146,10 +147,10 @@ final class Journal {
         keptAfter = number
     }
 
-    /// Sets a value with whatever is written next.
     /// Events behind the one up to which they need not be kept; none where nobody asked for that.
     var unacknowledged: UInt64 { keptAfter.map { history.last - min($0, history.last) } ?? 0 }
 
+    /// Sets a value with whatever is written next.
     func setLater(_ key: String, to bytes: [UInt8]) {
         later[key] = bytes
     }

@@ -73,7 +73,7 @@ extension NodeAgent {
     }
 
     /// Begins what may begin, and refuses what has waited too long.
-    private func follow(_ progress: StartGate<String>.Progress) {
+    func follow(_ progress: StartGate<String>.Progress) {
         for id in progress.expired {
             guard let managed = registry[id] else { continue }
             metrics.startResults.add(1, .expired)

@@ -16,7 +16,8 @@ internal import Store
 /// of a sandbox, is taken in first and written down as soon as that can be.
 final class NodeAgent: @unchecked Sendable {
     let loop: EventLoop
-    let settings: NodeSettings
+    /// Changed by ``reload(_:)`` alone.
+    var settings: NodeSettings
     let journal: Journal
     let engines: [SandboxModel.IsolationKind: any SandboxEngine]
     /// The one thread that starts sandboxes.
@@ -35,7 +36,7 @@ final class NodeAgent: @unchecked Sendable {
     var registry = SandboxRegistry()
     var images = ImageRegistry()
     /// What the node has.
-    let total: SandboxModel.Resources
+    var total: SandboxModel.Resources
     var admission: Admission
     var gate: StartGate<String>
     var gateTimer: ScheduledAction?
@@ -44,9 +45,9 @@ final class NodeAgent: @unchecked Sendable {
     var isBeginning = false
     var drain: DrainState?
     var drainTimer: ScheduledAction?
-    var capacityVersion: UInt64 = 1
     /// Told when no sandbox is left that is not stopped.
     var whenDrained: [() -> Void] = []
+    var capacityVersion: UInt64 = 1
     var capacityWatchers: [UInt64: () -> Void] = [:]
     var measured: (load: NodeLoad, at: UInt64)?
     let startedAt = WallClock.nanoseconds
@@ -96,11 +97,11 @@ final class NodeAgent: @unchecked Sendable {
             metrics.events.add(UInt64(events))
             metrics.commits.record(nanoseconds: nanoseconds)
         }
+        journal.history.onWatchersChange = { [unowned self] in gaugesChanged() }
+        followMeasures()
         journal.onFailureChange = { [unowned self] in noteRecordFailure() }
     }
 
-        journal.history.onWatchersChange = { [unowned self] in gaugesChanged() }
-        followMeasures()
     /// A number that no other sandbox of this node has or had.
     func nextNumber() -> Int64 {
         lastNumber += 1

@@ -90,6 +90,16 @@ public final class Server: @unchecked Sendable {
         }
     }
 
+    /// Has the sockets that offer everything take these users from now on, and ends the
+    /// connections of others. Called on the loop's thread.
+    public func allow(_ users: Listener.Users) {
+        for listener in listeners where !listener.isReadOnly { listener.users = users }
+        for connection in connections.values
+        where !connection.isReadOnly && !users.contains(connection.peer.uid) {
+            connection.endNow()
+        }
+    }
+
     /// Takes no new connections and calls; lets those that run finish, and cancels what is left
     /// after a span of time. Can be called on any thread.
     public func shutDown(within span: Duration, then done: @escaping @Sendable () -> Void) {
@@ -127,43 +137,43 @@ public final class Server: @unchecked Sendable {
     ) {
         guard let peer = try? UnixSockets.peer(of: socket), users.contains(peer.uid) else {
             counters.deniedConnections += 1
+            onConnectionChange?(counters)
             return
         }
         guard connections.count < limits.connections, !isShuttingDown else {
             counters.excessConnections += 1
+            onConnectionChange?(counters)
             return
         }
         guard
             let connection = Connection(
                 socket, peer: peer, isReadOnly: isReadOnly, server: self)
         else {
-            onConnectionChange?(counters)
             counters.excessConnections += 1
+            onConnectionChange?(counters)
             return
         }
         counters.acceptedConnections += 1
-            onConnectionChange?(counters)
         counters.openConnections += 1
+        onConnectionChange?(counters)
         connections[ObjectIdentifier(connection)] = connection
     }
 
     func connectionClosed(_ connection: Connection) {
         guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
         counters.openConnections -= 1
-            onConnectionChange?(counters)
+        // Whatever it was that broke it is counted by now.
+        onConnectionChange?(counters)
         for listener in listeners { listener.goOn() }
         checkShutdown()
     }
 
-        onConnectionChange?(counters)
     var isOverMemory: Bool { counters.heldBytes > limits.memory }
 
     /// What answers a call, or why nothing does.
     func endpoint(_ path: String, isReadOnly: Bool) -> Result<Endpoint, Status> {
         guard let endpoint = endpoints[path] else {
             return .failure(Status(.unimplemented, "there is no method `\(path)`"))
-        // Whatever it was that broke it is counted by now.
-        onConnectionChange?(counters)
         }
         guard !isReadOnly || endpoint.isReadOnly else {
             return .failure(
@@ -180,12 +190,15 @@ public final class Server: @unchecked Sendable {
 /// A listener on the loop.
 private final class ListeningSocket: EventLoop.Handler {
     private let listener: Listener
+    var users: Listener.Users
+    var isReadOnly: Bool { listener.isReadOnly }
     private unowned let server: Server
     private var token: UInt64?
     private var retry: ScheduledAction?
 
     init(_ listener: Listener, _ server: Server) {
         self.listener = listener
+        users = listener.users
         self.server = server
         goOn()
     }
@@ -196,7 +209,7 @@ private final class ListeningSocket: EventLoop.Handler {
             do throws(SystemCallError) {
                 let accepted = try UnixSockets.accept(listener.socket.descriptor)
                 guard let socket = accepted else { return }
-                server.adopt(socket, users: listener.users, isReadOnly: listener.isReadOnly)
+                server.adopt(socket, users: users, isReadOnly: listener.isReadOnly)
             } catch {
                 // No descriptor or no memory is left. The client waits in the backlog until a
                 // connection ends, or a while.

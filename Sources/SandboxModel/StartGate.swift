@@ -37,7 +37,7 @@ public struct StartGate<ID: Hashable & Sendable>: Sendable {
 
     /// How many may go on at once, and how many may wait.
     public private(set) var limit: Int
-    public let queueLimit: Int
+    public private(set) var queueLimit: Int
     private var inFlight: Set<ID> = []
     private var queue: [Waiting] = []
 
@@ -101,6 +101,12 @@ public struct StartGate<ID: Hashable & Sendable>: Sendable {
     public mutating func resize(to limit: Int) {
         precondition(limit > 0, "a gate that lets nothing through is none")
         self.limit = limit
+    }
+
+    /// Another number may wait. Those that are too many wait on.
+    public mutating func resizeQueue(to limit: Int) {
+        precondition(limit >= 0, "fewer than none cannot wait")
+        queueLimit = limit
     }
 
     public func contains(_ id: ID) -> Bool {

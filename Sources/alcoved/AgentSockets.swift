@@ -5,12 +5,16 @@ internal import RPC
 
 /// The sockets that the agent serves: those of the service manager, or its own.
 enum AgentSockets {
+    /// Whose calls are taken.
+    static func users(_ configuration: AgentConfiguration) -> Listener.Users {
+        configuration.allowedUsers.isEmpty ? .any : .only(Set(configuration.allowedUsers))
+    }
+
     static func listen(
         _ server: Server, _ configuration: AgentConfiguration,
         _ inherited: inout InheritedSockets
     ) throws {
-        let users: Listener.Users =
-            configuration.allowedUsers.isEmpty ? .any : .only(Set(configuration.allowedUsers))
+        let users = users(configuration)
         if let socket = inherited.take(.agent) {
             server.listen(on: try Listener(inherited: socket, users: users))
         } else {

@@ -55,11 +55,14 @@ enum Daemon {
             let folder = try Agent.setRecordAside(configuration.stateDirectory)
             return print("the record is in \(folder) now\n")
         }
-        return try serve(configuration, death: try DaemonFlags.death(parsed))
+        return try serve(configuration, death: try DaemonFlags.death(parsed)) {
+            try DaemonFlags.configuration(parsed)
+        }
     }
 
     private static func serve(
-        _ configuration: AgentConfiguration, death: DeathAt?
+        _ configuration: AgentConfiguration, death: DeathAt?,
+        read: @escaping () throws -> AgentConfiguration
     ) throws -> Int32 {
         // Before any thread: all three take what is theirs out of the environment.
         let format = Log.Format(configuration.logFormat, environment: ProcessEnvironment.entries)
@@ -68,7 +71,7 @@ enum Daemon {
         let log = Log(level: configuration.logLevel, format: format)
         let metrics = AgentMetrics(version: Agent.version, methods: Agent.methods)
         metrics.follow(log)
-        let signals = try SignalReader([.terminate, .interrupt])
+        let signals = try SignalReader([.terminate, .interrupt, .hangUp])
         let loop = try EventLoop(named: "agent")
         let agent = try Agent(
             NodeSettings(configuration), loop: loop, log: log, metrics: metrics, death: death)
@@ -88,13 +91,16 @@ enum Daemon {
         let watchdog = Watchdog(manager, on: loop)
         let farewell = Farewell(
             agent, server, manager, log, drainDeadline: configuration.drainDeadline)
+        let reloader = Reloader(
+            configuration, agent, server, manager, log, farewell, read: read)
         try loop.watch(signals.descriptor.rawValue, for: .readable) { _ in
-            guard !signals.pending().isEmpty else { return }
-            farewell.advance()
+            for signal in signals.pending() {
+                if signal == .hangUp { reloader.reload() } else { farewell.advance() }
+            }
         }
         agent.begin()
         watchdog.begin()
-        _ = try? manager.tell(.ready, .status("serving at \(configuration.socket.path)"))
+        _ = try? manager.tell(.ready, .status(reloader.status))
         log.info("serving", ["socket.path": .text(configuration.socket.path)])
         loop.runOnThisThread()
         agent.close()

@@ -23,6 +23,19 @@ enum DaemonFlags {
                 help: "die when a step is reached for the N-th time, for tests of recovery"),
             Flag("list-steps", help: "print the steps, and end"),
             Flag("version", help: "print the version, and end"),
+        ],
+        tables: [
+            HelpTable(
+                "Signals",
+                rows: [
+                    .init(
+                        "SIGTERM, SIGINT",
+                        "end; sandboxes run on, unless `shutdown.drain_deadline` is set: then "
+                            + "drain first, and end at once when it comes again"),
+                    .init(
+                        "SIGHUP",
+                        "read the configuration again; one with a mistake changes nothing"),
+                ])
         ])
 
     static func configuration(_ parsed: ParsedCommand) throws -> AgentConfiguration {

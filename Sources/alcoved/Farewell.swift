@@ -25,7 +25,7 @@ final class Farewell {
     private let manager: ServiceManager
     private let log: Log
     /// Zero leaves sandboxes running.
-    private let drainDeadline: Duration
+    var drainDeadline: Duration
     private var state = State.serving
 
     init(
@@ -38,6 +38,8 @@ final class Farewell {
         self.log = log
         self.drainDeadline = drainDeadline
     }
+
+    var hasBegun: Bool { state != .serving }
 
     /// A signal has come. Called on the loop's thread.
     func advance() {

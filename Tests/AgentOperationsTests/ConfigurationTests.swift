@@ -39,6 +39,25 @@ private func problems(_ text: String) -> [String] {
         #expect(Set(tables).count == tables.count)
     }
 
+    @Test("of a file that is read again, what can change does, and the rest is named")
+    func reload() throws {
+        let (old, new) = (AgentConfiguration(), try read(Self.everyKey))
+        let reload = ConfigurationReload(from: old, to: new)
+        for key in ConfigurationKey.all {
+            let kept = key.isReloadable ? new : old
+            #expect(key.write(reload.configuration) == key.write(kept), "`\(key.path)`")
+            #expect(reload.changed.contains(key.path) == key.isReloadable)
+            #expect(reload.waiting.contains(key.path) != key.isReloadable)
+        }
+        #expect(reload.changed.contains("node.labels") && reload.waiting.contains("node.name"))
+        // What waits goes on waiting, and what changed has.
+        let again = ConfigurationReload(from: reload.configuration, to: new)
+        #expect(again.changed.isEmpty && again.waiting == reload.waiting)
+        #expect(again.configuration == reload.configuration)
+        let back = ConfigurationReload(from: reload.configuration, to: old)
+        #expect(back.configuration == old && back.waiting.isEmpty)
+    }
+
     @Test("every key of the file reaches the configuration")
     func sample() throws {
         let configuration = try read(Self.everyKey)

@@ -48,6 +48,11 @@ struct AgentTests {
         try AgentScript("ending").run()
     }
 
+    @Test("a configuration that is read again holds where it can, and is refused with its mistakes")
+    func reload() throws {
+        try AgentScript("reload").run()
+    }
+
     @Test("an agent tells its control plane everything, over faults of both")
     func session() throws {
         try AgentScript("session").run()

@@ -44,6 +44,10 @@ import Testing
         gate.resize(to: 1)
         #expect(gate.finish(1, at: 2) == .init())
         #expect(gate.finish(2, at: 2) == .init(started: [4], expired: []))
+        gate.resizeQueue(to: 1)
+        #expect(gate.request(6, at: 2, deadline: 50) == .full)
+        #expect(gate.finish(4, at: 3) == .init(started: [5], expired: []))
+        #expect(gate.request(6, at: 3, deadline: 50) == .queued(ahead: 0))
     }
 
     @Test("an id that is there already, and a gate without places, trap")
@@ -59,6 +63,10 @@ import Testing
         await #expect(processExitsWith: .failure) {
             var gate = StartGate<Int>(limit: 1, queueLimit: 1)
             gate.resize(to: 0)
+        }
+        await #expect(processExitsWith: .failure) {
+            var gate = StartGate<Int>(limit: 1, queueLimit: 1)
+            gate.resizeQueue(to: -1)
         }
     }
 

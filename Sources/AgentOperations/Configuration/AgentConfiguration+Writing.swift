@@ -31,6 +31,8 @@ public enum ConfigurationDocument {
         var lines = [
             "The configuration file is TOML: tables, strings, integers, booleans, arrays.",
             "Without a file, or for what it does not say, the defaults hold.",
+            "The agent reads it again on SIGHUP: what is marked by * holds at once, the rest",
+            "from the next start on.",
         ]
         var table = ""
         for key in ConfigurationKey.all {
@@ -38,9 +40,9 @@ public enum ConfigurationDocument {
             if name != table { lines += ["", "[\(name)]"] }
             table = name
             let value = key.isTable ? "KEY = \"…\"" : "\(key.parts.name) = \(key.defaultText)"
-            lines.append("  \(value)")
-            lines += PlainText.wrapped("\(key.takes): \(key.meaning)", width: max(20, width - 6))
-                .map { "      \($0)" }
+            lines.append("\(key.isReloadable ? "*" : " ")  \(value)")
+            lines += PlainText.wrapped("\(key.takes): \(key.meaning)", width: max(20, width - 7))
+                .map { "       \($0)" }
         }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -48,12 +50,12 @@ public enum ConfigurationDocument {
     /// For the documentation: one table of Markdown.
     public static func markdown() -> String {
         var text = TextTable(
-            header: ["Key", "Takes", "Default", "What it does"],
-            alignments: [.left, .left, .left, .left])
+            header: ["Key", "Takes", "Default", "Reload", "What it does"],
+            alignments: [.left, .left, .left, .left, .left])
         for key in ConfigurationKey.all {
             text.add([
                 "`\(key.path)`", key.takes, key.isTable ? "" : "`\(key.defaultText)`",
-                key.meaning,
+                key.isReloadable ? "yes" : "no", key.meaning,
             ])
         }
         return text.markdown()

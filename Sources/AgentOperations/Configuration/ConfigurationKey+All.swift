@@ -31,7 +31,8 @@ extension ConfigurationKey {
                             + "or a digit first and last")
                 }
             }, most: 64,
-            "what a scheduler may choose nodes by; `alcove info` and the control plane are told"),
+            "what a scheduler may choose nodes by; `alcove info` and the control plane are told"
+        ).reloadable,
     ]
 
     private static func isName(_ text: String, most: Int, also: String = "") -> Bool {
@@ -53,7 +54,7 @@ extension ConfigurationKey {
         key(
             "socket.group", \.socket.group, .group,
             "the socket's group, whose members may then call; \"\": the agent's own"),
-        key(
+        live(
             "socket.allowed_users", \.allowedUsers, .users,
             "whose calls are taken, by the user id that the kernel tells; []: of everybody whom "
                 + "the permissions let in"),
@@ -93,71 +94,71 @@ extension ConfigurationKey {
         key(
             "sandboxes.process_isolation", \.allowsProcessIsolation, .boolean,
             "whether a sandbox may be a jailed process; false: microVMs only"),
-        key(
+        live(
             "sandboxes.limits", \.limitPolicy, .choice,
             "what becomes of a limit that the node cannot enforce: the sandbox is refused, or "
                 + "runs without it, and the answer says so"),
-        key(
+        live(
             "sandboxes.log_size", \.logBytes, .size((64 << 10)...(1 << 40)),
             "how much of a sandbox's output is kept; the oldest goes first"),
         key(
             "sandboxes.spare_networks", \.spareNetworks, .integer(0...1024),
             "network namespaces that are made ahead"),
-        key(
+        live(
             "starts.in_flight", \.startsInFlight, .integer(1...1024),
             "starts that go on at once"),
-        key(
+        live(
             "starts.queue", \.startsQueued, .integer(0...1_000_000),
             "starts that may wait for others; more are refused"),
-        key(
+        live(
             "starts.queue_timeout", \.startQueueTimeout,
             .duration(.milliseconds(1)...maximumSpan),
             "how long a start may wait before it is refused"),
     ]
 
     private static let capacity: [ConfigurationKey] = [
-        key(
+        live(
             "capacity.kept_cpus", \.keptBack.milliCPUs, .cpus,
             "CPUs kept back for the host: sandboxes cannot reserve them"),
-        key(
+        live(
             "capacity.kept_memory", \.keptBack.memoryBytes, .size(mostMemory),
             "memory kept back for the host"),
-        key(
+        live(
             "capacity.kept_pids", \.keptBack.pids, .integer(0...10_000_000),
             "processes kept back for the host"),
-        key(
+        live(
             "capacity.kept_disk", \.keptBack.diskBytes, .size(mostDisk),
             "space below `directories.state` kept back"),
-        key(
+        live(
             "capacity.overcommit_cpu_permille", \.overCommitCPUPermille, .integer(100...100_000),
             "how many times over the CPUs may be reserved, in thousandths: 1000 is once"),
-        key(
+        live(
             "capacity.overcommit_memory_permille", \.overCommitMemoryPermille,
             .integer(100...10_000),
             "the same for memory; above 1000, sandboxes that use what they reserved can end "
                 + "each other"),
-        key(
+        live(
             "capacity.max_sandboxes", \.sandboxesLimit, .integer(1...100_000),
             "sandboxes at once"),
-        key(
+        live(
             "capacity.addresses", \.addressesLimit, .integer(1...100_000),
             "network addresses for sandboxes"),
-        key(
+        live(
             "capacity.default_cpus", \.defaultRequest.milliCPUs, .cpus,
             "CPUs that a sandbox without a limit reserves"),
-        key(
+        live(
             "capacity.default_memory", \.defaultRequest.memoryBytes, .size(mostMemory),
             "memory that a sandbox without a limit reserves"),
-        key(
+        live(
             "capacity.default_pids", \.defaultRequest.pids, .integer(0...10_000_000),
             "processes that a sandbox without a limit reserves"),
-        key(
+        live(
             "capacity.default_disk", \.defaultRequest.diskBytes, .size(mostDisk),
             "space that a sandbox without a limit reserves"),
     ]
 
     private static let watching: [ConfigurationKey] = [
-        key(
+        live(
             "events.kept", \.eventsKept, .integer(1000...10_000_000),
             "events that a watcher can go back to; those that the control plane has not "
                 + "acknowledged are kept beyond that"),
@@ -172,12 +173,12 @@ extension ConfigurationKey {
         key(
             "metrics.port", \.metricsPort, .integer(0...65535),
             "the same on a TCP port of 127.0.0.1, for every user of the host; 0: none"),
-        key("log.level", \.logLevel, .choice, "what is logged: this, and what is worse"),
+        live("log.level", \.logLevel, .choice, "what is logged: this, and what is worse"),
         key(
             "log.format", \.logFormat, .choice,
             "`auto`: fields to the journal where standard error leads to it, text on a terminal, "
                 + "else JSON lines"),
-        key(
+        live(
             "shutdown.drain_deadline", \.drainDeadline, .duration(.zero...maximumSpan),
             "on SIGTERM the agent takes no new sandboxes, waits so long for those that run, stops "
                 + "the rest, and then ends; \"0s\": it leaves them running for the next agent"),

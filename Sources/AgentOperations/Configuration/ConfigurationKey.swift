@@ -10,10 +10,15 @@ public struct ConfigurationKey: Sendable {
     public let meaning: String
     /// Whether it is a table whose keys the operator chooses.
     public let isTable: Bool
+    /// Whether another value holds at once when the agent reads the file again; if not, from its
+    /// next start on.
+    public private(set) var isReloadable = false
     /// Takes over a value from the file.
     let read: @Sendable (TOMLDocument.Entry, inout AgentConfiguration) throws(FlagError) -> Void
     /// As the file would say it: the value, or the lines of the table.
     let write: @Sendable (AgentConfiguration) -> [String]
+    /// Takes over the value of another configuration.
+    let copy: @Sendable (AgentConfiguration, inout AgentConfiguration) -> Void
 
     /// The value that holds without the key, as a file would say it. Empty for a table.
     public var defaultText: String { write(AgentConfiguration()).joined(separator: ", ") }
@@ -36,7 +41,23 @@ public struct ConfigurationKey: Sendable {
             read: { (entry, configuration) throws(FlagError) in
                 configuration[keyPath: place] = try kind.read(entry.item.value)
             },
-            write: { [kind.write($0[keyPath: place])] })
+            write: { [kind.write($0[keyPath: place])] },
+            copy: { $1[keyPath: place] = $0[keyPath: place] })
+    }
+
+    /// A key with one value that can change while the agent runs.
+    static func live<Value>(
+        _ path: String, _ place: Place<Value>,
+        _ kind: ConfigurationKind<Value>, _ meaning: String
+    ) -> ConfigurationKey {
+        key(path, place, kind, meaning).reloadable
+    }
+
+    /// The same key, whose value can change while the agent runs.
+    var reloadable: ConfigurationKey {
+        var key = self
+        key.isReloadable = true
+        return key
     }
 
     /// A table of texts.
@@ -58,7 +79,7 @@ public struct ConfigurationKey: Sendable {
                 configuration[keyPath: place].sorted { $0.key < $1.key }.map {
                     "\(TOMLDocument.text(ofKey: $0.key)) = \(kind.write($0.value))"
                 }
-            })
+            }, copy: { $1[keyPath: place] = $0[keyPath: place] })
     }
 }
 
