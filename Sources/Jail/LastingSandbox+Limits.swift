@@ -32,7 +32,7 @@ extension LastingSandbox {
         let settings = changed.limits.cgroupSettings(on: node).filter { setting in
             files.contains { setting.file.hasPrefix($0) }
         }
-        try checkMemory(changes, node)
+        try makeRoom(for: changes, node)
         try apply(settings)
         spec.limits = changed.limits
         spec.limitPolicy = policy
@@ -40,19 +40,29 @@ extension LastingSandbox {
         return statuses
     }
 
-    /// The kernel would end the sandbox to get below a limit.
-    private func checkMemory(
-        _ changes: Limits, _ node: NodeCapabilities
+    /// The kernel would end the sandbox to get below a limit. Files that it only keeps for the next
+    /// reader give way first.
+    private func makeRoom(
+        for changes: Limits, _ node: NodeCapabilities
     ) throws(SandboxError) {
         guard let wanted = changes.memoryBytes, node.limitKinds.contains(.memory),
-            let current = (try? cgroup.read("memory.current"))
-                .flatMap({ UInt64($0.prefix { $0 != "\n" }) }),
-            current > wanted
+            var used = memoryInUse
         else { return }
+        // Whoever reads meanwhile fills it up again.
+        for _ in 0..<4 where used > wanted {
+            // Fails where less can be had, and before Linux 5.19: what is in use then tells.
+            try? cgroup.write("\(used - wanted + wanted / 16)", to: "memory.reclaim")
+            used = memoryInUse ?? used
+        }
+        guard used > wanted else { return }
         throw SandboxError(
             .limitOutOfRange,
-            "the sandbox uses \(current) bytes of memory, more than the limit of \(wanted)",
+            "the sandbox uses \(used) bytes of memory, more than the limit of \(wanted)",
             hint: "end what it does first: the kernel would end the whole sandbox")
+    }
+
+    private var memoryInUse: UInt64? {
+        (try? cgroup.read("memory.current")).flatMap { UInt64($0.prefix { $0 != "\n" }) }
     }
 
     private func apply(_ settings: [(file: String, value: String)]) throws(SandboxError) {
