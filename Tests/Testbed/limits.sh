@@ -466,5 +466,4 @@ check 'many starts, and pooled network namespaces' pooled_networks
 check 'bad input has exit codes of its own' bad_input
 check 'fifty runs leave nothing' nothing_is_left
 
-printf '%s passed, %s failed\n' "$passed" "$failed"
-((failed == 0))
+say_result
