@@ -32,7 +32,7 @@ final class LogStream: @unchecked Sendable {
         source = LogSource(
             folder, streams: streams,
             since: request.sinceAtNanoseconds == 0 ? .min : request.sinceAtNanoseconds,
-            tail: request.tail)
+            tail: request.tail, endsNow: !follows)
         guard request.follow, !isOver else { return }
         do throws(SandboxError) {
             // Watched first: what is written between the two is seen twice rather than never.
@@ -83,9 +83,10 @@ final class LogStream: @unchecked Sendable {
         isReading = true
         hasNews = false
         let source = source
+        let isOver = isOver
         let isLast = isOver || !follows
         node.offload(to: node.workers) { () throws(SandboxError) in
-            try source.read(isLast: isLast)
+            try source.read(isOver: isOver)
         } then: { [self] result in
             isReading = false
             guard call.isOpen else { return }
@@ -127,23 +128,30 @@ private final class LogSource: @unchecked Sendable {
     private let streams: Set<Jail.LogStream>
     private let since: Int64
     private let tail: UInt64?
+    private let endsNow: Bool
     private var opened: LogReader?
 
-    init(_ folder: SandboxFolder, streams: Set<Jail.LogStream>, since: Int64, tail: UInt64?) {
+    init(
+        _ folder: SandboxFolder, streams: Set<Jail.LogStream>, since: Int64, tail: UInt64?,
+        endsNow: Bool
+    ) {
         self.folder = folder
+        self.endsNow = endsNow
         self.streams = streams
         self.since = since
         self.tail = tail
     }
 
     /// A part of what is there, and whether there is more.
-    func read(isLast: Bool) throws(SandboxError) -> ([LogLine], more: Bool) {
+    ///
+    /// - Parameter isOver: nothing more is written.
+    func read(isOver: Bool) throws(SandboxError) -> ([LogLine], more: Bool) {
         let reader = try open()
         var lines: [LogLine] = []
         var bytes = 0
         while lines.count < Self.batchLines, bytes < Self.batchBytes {
             guard let line = reader.next() else {
-                return (lines + reader.takeUnfinished(isOver: isLast), false)
+                return (lines + reader.takeUnfinished(isOver: isOver), false)
             }
             bytes += line.data.count
             lines.append(line)
@@ -153,7 +161,8 @@ private final class LogSource: @unchecked Sendable {
 
     private func open() throws(SandboxError) -> LogReader {
         if let opened { return opened }
-        let reader = try LogReader(folder, streams: streams, since: since, tail: tail)
+        let reader = try LogReader(
+            folder, streams: streams, since: since, tail: tail, endsNow: endsNow)
         opened = reader
         return reader
     }

@@ -41,16 +41,23 @@ public final class LogReader {
     private var lines: ArraySlice<LogLine> = []
     private var nextSequence: UInt64 = 0
     private let since: Int64
-    /// So many more lines are passed over.
+    /// So many bytes of records are read yet.
+    private var left: UInt64
+    /// So many lines have gone by, lost ones among them, and only later ones are given.
+    private var passed: UInt64 = 0
     private var skipped: UInt64 = 0
+    /// No more than these.
+    private var most = UInt64.max
 
     /// - Parameters:
     ///   - streams: only these.
     ///   - since: only what was written at this time or later.
     ///   - tail: only the last lines: this many, of what is there now.
+    ///   - endsNow: after as much as is there now. Without that, one who writes faster than this
+    ///     reads is read for ever.
     public init(
         _ folder: SandboxFolder, streams: Set<LogStream> = Set(LogStream.allCases),
-        since: Int64 = .min, tail: UInt64? = nil
+        since: Int64 = .min, tail: UInt64? = nil, endsNow: Bool = false
     ) throws(SandboxError) {
         do throws(SystemCallError) {
             segments = LogSegments(
@@ -62,12 +69,20 @@ public final class LogReader {
         splitters = [:]
         for stream in streams { splitters[stream] = LineSplitter(stream) }
         self.since = since
+        left = endsNow || tail != nil ? segments.size : .max
         guard let tail else { return }
-        let counter = try LogReader(folder, streams: streams, since: since)
-        var count: UInt64 = 0
-        while let line = counter.next() { count += line.isPartial ? 0 : 1 }
-        count += UInt64(counter.takeUnfinished(isOver: true).count)
-        skipped = count > tail ? count - tail : 0
+        let counter = try LogReader(folder, streams: streams, since: since, upTo: left)
+        while counter.next() != nil {}
+        _ = counter.takeUnfinished(isOver: true)
+        skipped = counter.passed > tail ? counter.passed - tail : 0
+        if endsNow { most = tail } else { left = .max }
+    }
+
+    private convenience init(
+        _ folder: SandboxFolder, streams: Set<LogStream>, since: Int64, upTo size: UInt64
+    ) throws(SandboxError) {
+        try self.init(folder, streams: streams, since: since)
+        left = size
     }
 
     private static func open(
@@ -80,9 +95,10 @@ public final class LogReader {
     public func next() -> LogLine? {
         while true {
             while let line = lines.popFirst() {
-                if keeps(line) { return line }
+                if keeps(line, counts: !line.isPartial) { return line }
             }
-            guard let record = segments.next() else { return nil }
+            guard left > 0, most > 0, let record = segments.next() else { return nil }
+            left -= min(left, UInt64(record.size))
             take(record)
         }
     }
@@ -94,14 +110,17 @@ public final class LogReader {
     public func takeUnfinished(isOver: Bool) -> [LogLine] {
         LogStream.allCases.compactMap { stream in
             splitters[stream]?.takeUnfinished(isPartial: !isOver)
-        }.filter(keeps)
+        }.filter { keeps($0, counts: true) }
     }
 
-    private func keeps(_ line: LogLine) -> Bool {
+    private func keeps(_ line: LogLine, counts: Bool) -> Bool {
+        passed = passed.adding(line.lost)
         guard line.atNanoseconds >= since else { return false }
-        guard skipped > 0 else { return true }
-        if !line.isPartial { skipped -= 1 }
-        return false
+        let isKept = passed >= skipped && most > 0
+        guard counts else { return isKept }
+        passed = passed.adding(1)
+        if isKept, most != .max { most -= 1 }
+        return isKept
     }
 
     private func take(_ record: LogRecord) {
@@ -135,7 +154,7 @@ struct LineSplitter {
 
     mutating func take(_ record: LogRecord, into lines: inout [LogLine]) {
         if record.lines > endedLines {
-            lost = lost.addingReportingOverflow(record.lines - endedLines).partialValue
+            lost = lost.adding(record.lines - endedLines)
             endedLines = record.lines
         }
         let time = Int64(clamping: record.nanoseconds)
@@ -169,6 +188,14 @@ struct LineSplitter {
         return LogLine(
             stream: stream, atNanoseconds: begunAt, data: unfinished, isPartial: isPartial,
             lost: lost)
+    }
+}
+
+extension UInt64 {
+    /// What comes from inside a sandbox may say anything.
+    fileprivate func adding(_ other: UInt64) -> UInt64 {
+        let (sum, isOver) = addingReportingOverflow(other)
+        return isOver ? .max : sum
     }
 }
 

@@ -9,6 +9,8 @@ struct LogRecord: Equatable {
     /// So many lines of the stream ended before it.
     let lines: UInt64
     let bytes: ArraySlice<UInt8>
+    /// In the segment.
+    var size: Int { Head.size + bytes.count }
 
     /// Nothing for what is no whole record at the beginning of the bytes.
     init?(_ bytes: ArraySlice<UInt8>) {
@@ -72,6 +74,13 @@ struct LogSegments: ~Copyable {
         self.second = second
     }
 
+    /// Of both segments, as far as they are filled.
+    var size: UInt64 {
+        let first = (try? Files.status(of: first))?.size ?? 0
+        let second = (try? Files.status(of: second))?.size ?? 0
+        return first + second
+    }
+
     /// The next record; nothing when there is none for now.
     mutating func next() -> LogRecord? {
         while true {
@@ -87,9 +96,8 @@ struct LogSegments: ~Copyable {
 
     private mutating func takeFromBlock() -> LogRecord? {
         guard let record = LogRecord(block) else { return nil }
-        let size = LogRecord.Head.size + record.bytes.count
-        block = block.dropFirst(size)
-        place?.offset += UInt64(size)
+        block = block.dropFirst(record.size)
+        place?.offset += UInt64(record.size)
         return record
     }
 

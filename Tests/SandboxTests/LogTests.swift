@@ -103,6 +103,22 @@ extension SandboxTests {
             #expect(read(try LogReader(folder, since: time + 1)) == [])
         }
 
+        @Test("a reading ends though the workload never rests", .timeLimit(.minutes(5)))
+        func restless() throws {
+            let sandbox = try driver.shell(
+                "echo ready; yes $(head -c 4000 /dev/zero | tr '\\0' x)", logBytes: 8 << 20)
+            try sandbox.untilLogged("ready")
+            for _ in 0..<5 {
+                let bytes = read(try LogReader(sandbox.folder, endsNow: true)).reduce(0) {
+                    $0 + $1.data.count
+                }
+                // The last record is read whole.
+                #expect(bytes > 0 && bytes <= (8 << 20) + (64 << 10))
+                let tail = read(try LogReader(sandbox.folder, tail: 10, endsNow: true))
+                #expect((1...12).contains(tail.count), "\(tail)")
+            }
+        }
+
         @Test("long lines come in parts, lines without an end at the end")
         func lines() throws {
             let sandbox = try driver.shell(

@@ -138,6 +138,18 @@ def bounded(agent):
     agent.delete("m")
 
 
+def restless(agent):
+    """Without following, a call ends though the workload writes faster than it is read."""
+    agent.run("r", "sh", "-c", "yes $(head -c 4000 /dev/zero | tr '\\0' x)")
+    eventually(lambda: agent.logs("r", tail=1))
+    for _ in range(3):
+        entries = agent.logs("r")
+        assert sum(len(entry.data) for entry in entries) < 64 << 20, len(entries)
+        # The last line of each stream goes on.
+        assert 1 <= len(agent.logs("r", tail=10)) <= 12
+    agent.delete("r", force=True)
+
+
 def stats(agent):
     agent.run("s", "sh", "-c", "while :; do :; done")
     call = agent.calls.sandboxes.Stats
@@ -186,4 +198,5 @@ def with_agent(part):
     return run
 
 
-run_parts(*map(with_agent, (logs, following, over_restarts, long_lines, bounded, stats, network)))
+run_parts(*map(with_agent, (logs, following, over_restarts, long_lines, bounded, restless,
+                            stats, network)))
