@@ -15,6 +15,8 @@ private typealias ExecMessage = AgentAPI.ExecRequest.MessageMessage
 /// the client while the command does not read.
 final class ExecStream: @unchecked Sendable {
     private static let chunk = 65536
+    /// Of one message; there is one at a time.
+    private static let longestInput = 1 << 20
 
     private let call: TypedCall<AgentAPI.ExecRequest, ExecResponse>
     private let node: NodeAgent
@@ -78,6 +80,12 @@ final class ExecStream: @unchecked Sendable {
         switch message {
         case .start: break
         case .stdin(let bytes):
+            guard bytes.count <= Self.longestInput else {
+                return fail(
+                    .invalid(
+                        "stdin", "has \(bytes.count) bytes, more than \(Self.longestInput)",
+                        hint: "send it in several messages"))
+            }
             guard !inputEnds, !inputIsClosed else { return }
             input += bytes
             step()

@@ -53,7 +53,6 @@ public final class ExecSession {
     public static let tooMany = SandboxError(
         .unavailable, "\(ALCOVE_CONTROL_COMMANDS) commands run in the sandbox already",
         hint: "wait until one of them has ended")
-
     /// Readable when there is an event to take. Nothing after the last one.
     public var controlDescriptor: Int32? { Self.number(control.number) }
     /// Writable when ``write(_:)`` takes something. Nothing after ``closeInput()``. With a
@@ -71,7 +70,8 @@ public final class ExecSession {
 
     /// The next event; nothing when there is none yet.
     public func takeEvent() -> Event? {
-        while true {
+        // One before each event. Whoever took over alcove-init is not listened to for ever.
+        for _ in 0..<Self.mostAnswers {
             switch receive() {
             case .nothing: return nil
             case .event(let event):
@@ -81,7 +81,10 @@ public final class ExecSession {
             case .noEvent: continue
             }
         }
+        return nil
     }
+
+    private static let mostAnswers = 16
 
     private enum Received {
         case nothing, noEvent

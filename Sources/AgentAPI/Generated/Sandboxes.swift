@@ -1609,7 +1609,8 @@ public struct UpdateResourcesResponse: Message {
 public enum SandboxesMethods {
     /// Reserves what the sandbox needs, writes it down, and makes it ready to start. The same id with
     /// the same specification gives the same sandbox again; with another one it fails with
-    /// ALREADY_EXISTS. Fails with RESOURCE_EXHAUSTED when the node has no room.
+    /// ALREADY_EXISTS. Fails with RESOURCE_EXHAUSTED when the node has no room, and with ABORTED while
+    /// the sandbox of that id is being removed.
     public static let create = Method<CreateRequest, CreateResponse>(
         "/alcove.v1.Sandboxes/Create", .unary)
     /// Starts the workload. Answers when it runs. Of a running sandbox it answers at once.

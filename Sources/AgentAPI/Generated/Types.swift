@@ -411,7 +411,7 @@ public struct ProcessLimit: Message {
     }
 }
 
-/// A sandbox as its user asks for it. `alcove run` has a flag for each field.
+/// A sandbox as its user asks for it. `alcove run` has a flag for each field. At most 256 KiB.
 public struct SandboxSpec: Message {
     public static let messageName = "alcove.v1.SandboxSpec"
 

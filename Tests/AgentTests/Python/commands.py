@@ -103,12 +103,16 @@ def stdin(agent):
     one = Execution(agent.calls, "e", "sh", "-c", "cat; echo closed; exec sleep 1000")
     one.end_input().until(lambda e: e.stdout == b"closed\n")
     assert one.send(signal=15).finish() == -15
-    refused_size = Execution(agent.calls, "e", "cat").send(stdin=bytes(5 * MIB)).half_close()
-    try:
-        refused_size.finish()
-        raise AssertionError("5 MiB in one message")
-    except grpc.RpcError as error:
-        assert error.code() in (Code.RESOURCE_EXHAUSTED, Code.INVALID_ARGUMENT), error
+    one = Execution(agent.calls, "e", "cat").send(stdin=block)
+    assert one.end_input().finish() == 0 and one.stdout == block
+    for size, codes in ((MIB + 1, [Code.INVALID_ARGUMENT]),
+                        (5 * MIB, [Code.RESOURCE_EXHAUSTED, Code.INVALID_ARGUMENT])):
+        one = Execution(agent.calls, "e", "cat").send(stdin=bytes(size)).half_close()
+        try:
+            one.finish()
+            raise AssertionError(f"{size} bytes in one message")
+        except grpc.RpcError as error:
+            assert error.code() in codes, error
 
 
 def output(agent):
