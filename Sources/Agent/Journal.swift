@@ -88,6 +88,8 @@ final class Journal {
     var eventsKept: UInt64
     /// Happened, and not yet written.
     private var pending: [Draft] = []
+    /// To be done once what is pending now is written.
+    private var onCaughtUp: [() -> Void] = []
     /// Values that go along with the next change.
     private var later: [String: [UInt8]] = [:]
     /// Events behind this one are not forgotten; nil when nobody asked for that.
@@ -140,6 +142,12 @@ final class Journal {
         fill(&draft)
         pending.append(draft)
         writePending()
+    }
+
+    /// Does something once all that has happened is written down: now, or as soon as it is.
+    func onceWritten(_ action: @escaping () -> Void) {
+        guard !pending.isEmpty else { return action() }
+        onCaughtUp.append(action)
     }
 
     /// Keeps all events behind this one, until it is called again.
@@ -213,6 +221,9 @@ final class Journal {
         }
         history.publish(kept)
         trim()
+        let actions = onCaughtUp
+        onCaughtUp = []
+        for action in actions { action() }
     }
 
     private func trim() {

@@ -161,8 +161,13 @@ extension NodeAgent {
     }
 
     /// What its outcome was told from goes away once that is written down, and whatever an earlier
-    /// agent left.
+    /// agent left. Of one that is being removed nobody asks for the outcome any more.
     private func clear(_ managed: ManagedSandbox) {
+        guard managed.state != .removing else { return clearRemains(of: managed) }
+        journal.onceWritten { [self] in clearRemains(of: managed) }
+    }
+
+    private func clearRemains(of managed: ManagedSandbox) {
         guard managed.mayHaveRemains else { return }
         managed.mayHaveRemains = false
         let engine = managed.engine

@@ -141,16 +141,27 @@ extension NodeAgent {
     }
 
     private func adopt(_ running: any EngineSandbox, as managed: ManagedSandbox) {
-        if managed.sandbox.startedAtNanoseconds == 0 {
-            managed.sandbox.startedAtNanoseconds = WallClock.nanoseconds
-        }
         managed.mayHaveRemains = false
-        managed.found = running
-        note(running.isFrozen ? .recoveredPaused : .recoveredRunning, of: managed)
+        if managed.state == .starting, running.progress == .settingUp,
+            running.reportDescriptor != nil
+        {
+            // Its start goes on. Where nothing would tell, it counts as running.
+            attach(running, to: managed)
+        } else {
+            noteRecovered(running, as: managed)
+        }
         journal.record { draft in
             draft.put(managed, removes: managed.state == .stopping(removes: true))
             draft.add(.adopted(.init(state: managed.sandbox.state)), of: managed.id)
         }
+    }
+
+    private func noteRecovered(_ running: any EngineSandbox, as managed: ManagedSandbox) {
+        if managed.sandbox.startedAtNanoseconds == 0 {
+            managed.sandbox.startedAtNanoseconds = WallClock.nanoseconds
+        }
+        managed.found = running
+        note(running.isFrozen ? .recoveredPaused : .recoveredRunning, of: managed)
         armTimeout(managed)
         log.info(
             "a running sandbox was adopted",

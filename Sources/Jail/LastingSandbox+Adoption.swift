@@ -37,10 +37,10 @@ extension LastingSandbox {
             return withoutCgroup(spec, limits, folder)
         }
         if let process = try cgroup.firstProcess() {
-            // Before the first look into the report: what comes after that is told.
-            let watch = try FileWatch()
+            // Before the first look into the report: what comes after that is told. Others may have
+            // all that there is of watches; then nothing tells, and it runs all the same.
+            let watch = try? watchReport(folder)
             let report = try openReport(folder)
-            _ = try watch.add(folder.path + "/" + SandboxFolder.Name.report)
             let sandbox = LastingSandbox(
                 spec, limits: limits, folder: folder, child: process, cgroup: cgroup,
                 source: .file(report, watch), starting: nil, hierarchy: host.hierarchy)
@@ -81,6 +81,12 @@ extension LastingSandbox {
         let usage = SandboxOutcome.Usage(
             userMicroseconds: 0, systemMicroseconds: 0, peakResidentKilobytes: 0)
         return .ended(SandboxOutcome(ending: ending, usage: usage, limits: limits, timeline: []))
+    }
+
+    private static func watchReport(_ folder: SandboxFolder) throws(SystemCallError) -> FileWatch {
+        let watch = try FileWatch()
+        _ = try watch.add(folder.path + "/" + SandboxFolder.Name.report)
+        return watch
     }
 
     private static func openReport(_ folder: SandboxFolder) throws(SystemCallError) -> Descriptor {

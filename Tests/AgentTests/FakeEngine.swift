@@ -23,8 +23,11 @@ final class FakeEngine: SandboxEngine {
     func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery {
         try world.begin(.recover)
         if let process = world.process(order.number) {
-            guard process.hasEnded else { return .running(FakeSandbox(process, world, [])) }
-            world.remove(order.number)
+            guard process.hasEnded else {
+                let sandbox = FakeSandbox(process, world, [])
+                sandbox.collect()
+                return .running(sandbox)
+            }
             return .ended(FakeProcess.outcome(process.phase))
         }
         let path = folder(of: order.number).path + "/report"
@@ -109,7 +112,9 @@ private final class FakeSandbox: EngineSandbox, @unchecked Sendable {
     }
 
     var pid: Int32 { Int32(truncatingIfNeeded: process.number) }
-    var reportDescriptor: Int32? { process.hasEnded ? nil : process.reportDescriptor }
+    var reportDescriptor: Int32? {
+        process.hasEnded || world.isSilent ? nil : process.reportDescriptor
+    }
     var processDescriptor: Int32 { process.processDescriptor }
     var isFrozen: Bool { process.isFrozen }
 
@@ -160,7 +165,6 @@ private final class FakeSandbox: EngineSandbox, @unchecked Sendable {
             try world.begin(.finish)
             guard process.hasEnded else { return nil }
             collect()
-            world.remove(process.number)
             return FakeProcess.outcome(process.phase, isTimedOut: isTimedOut)
         }
     }

@@ -25,6 +25,7 @@ final class FakeWorld: Sendable {
         var failing: [Call: Int] = [:]
         var courses: [Course] = []
         var violations: [String] = []
+        var isSilent = false
         var calls: [Call: Int] = [:]
     }
 
@@ -57,6 +58,9 @@ final class FakeWorld: Sendable {
     func failNothing() { state.with { $0.failing = [:] } }
     /// The next starts take these courses; later ones run.
     func plan(_ courses: [Course]) { state.with { $0.courses += courses } }
+    /// From now on nothing tells an agent of what is reported to it, but for ends.
+    func keepSilent() { state.with { $0.isSilent = true } }
+    var isSilent: Bool { state.with { $0.isSilent } }
     /// How many calls have begun.
     func count(_ call: Call) -> Int { state.with { $0.calls[call] ?? 0 } }
     func waitFor(_ call: Call, count: Int) {

@@ -28,7 +28,7 @@ import Testing
         #expect(node.agent.admission.reserved == reserved)
         ending.exit(code: 0)
         try node.restart()
-        node.settle()
+        try node.settle()
         #expect(try managed(node, "created").state == .created)
         #expect(try managed(node, "running").state == .running)
         #expect(try managed(node, "paused").state == .paused)
@@ -127,7 +127,7 @@ import Testing
         node.agent.start(managed, deadline: nil) { _ in hasStarted = true }
         node.world.releaseAll()
         node.run { hasStarted }
-        node.settle()
+        try node.settle()
         #expect(try managed.state == .running && node.process(of: managed).phase == .running)
     }
 
@@ -143,7 +143,7 @@ import Testing
         // The spawner is left behind while it holds on to its start: nothing of it has begun.
         node.world.fail(.start)
         try node.restart()
-        node.settle()
+        try node.settle()
         #expect(node.agent.registry["removed"] == nil)
         #expect(try managed(node, "starting").state == .created)
         #expect(node.world.processes.isEmpty && node.agent.admission.count == 1)
@@ -160,5 +160,84 @@ import Testing
         #expect(node.agent.drain?.isDone == false && node.agent.remaining == 1)
         try node.stop(try self.managed(node, "a"))
         #expect(node.agent.drain?.isDone == true)
+    }
+
+    @Test("an outcome that could not be written down is found again by the next agent")
+    func unwrittenOutcome() throws {
+        let node = try TestNode()
+        for id in ["ended", "removed"] { try node.start(try node.create(id)) }
+        let number = try managed(node, "ended").number
+        node.agent.delete(try managed(node, "removed"), force: true) { _ in }
+        try node.breakRecord()
+        for process in node.world.processes.values { process.exit(code: 7) }
+        node.run { node.agent.registry["removed"] == nil }
+        try node.settle()
+        #expect(try managed(node, "ended").state == .stopped)
+        // What it can be told from stays, and nothing of one that nobody asks for.
+        #expect(Array(node.world.processes.keys) == [number])
+        try node.restart()
+        try node.settle()
+        #expect(try managed(node, "ended").sandbox.outcome?.exitCode == 7)
+        #expect(node.agent.registry["removed"] == nil && node.world.processes.isEmpty)
+    }
+
+    @Test("what is left of an end is cleared once the end is written down")
+    func clearedLater() throws {
+        let node = try TestNode()
+        let managed = try node.create("a")
+        try node.start(managed)
+        try node.breakRecord()
+        try node.process(of: managed).exit(code: 7)
+        node.run { managed.state.hasEnded }
+        try node.settle()
+        #expect(node.world.processes.count == 1)
+        node.repairRecord()
+        node.run { node.agent.journal.failure == nil }
+        try node.settle()
+        #expect(node.world.processes.isEmpty)
+    }
+
+    @Test("one whose set-up went on meanwhile is starting still")
+    func settingUp() throws {
+        let node = try TestNode()
+        for id in ["runs", "fails"] {
+            node.world.plan([.waits])
+            let managed = try node.create(id)
+            node.agent.start(managed, deadline: nil) { _ in }
+            node.world.waitFor(.start, count: id == "runs" ? 1 : 2)
+            try node.settle()
+        }
+        try node.restart()
+        try node.settle()
+        var answers: [Bool] = []
+        for id in ["runs", "fails"] {
+            let managed = try managed(node, id)
+            #expect(managed.state == .starting)
+            node.agent.start(managed, deadline: nil) { result in
+                if case .success = result { answers.append(true) } else { answers.append(false) }
+            }
+        }
+        try node.process(of: managed(node, "runs")).run()
+        node.run { answers == [true] }
+        try node.process(of: managed(node, "fails")).failInSetUp()
+        node.run { answers == [true, false] }
+        #expect(try managed(node, "runs").state == .running)
+        #expect(try managed(node, "fails").state == .failed)
+    }
+
+    @Test("one whose start nobody would tell of is adopted as running")
+    func silent() throws {
+        let node = try TestNode()
+        node.world.plan([.waits])
+        node.agent.start(try node.create("a"), deadline: nil) { _ in }
+        node.world.waitFor(.start, count: 1)
+        try node.settle()
+        node.world.keepSilent()
+        try node.restart()
+        let managed = try managed(node, "a")
+        #expect(managed.state == .running)
+        try node.process(of: managed).failInSetUp()
+        node.run { managed.state.hasEnded }
+        #expect(managed.state == .failed)
     }
 }

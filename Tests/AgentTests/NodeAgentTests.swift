@@ -146,7 +146,7 @@ import Testing
         node.world.waitFor(.update, count: 1)
         node.world.releaseAll()
         node.run { results.count == 3 }
-        node.settle()
+        try node.settle()
         #expect(node.agent.registry.count == 0 && node.agent.admission.count == 0)
         #expect(try node.storedIDs(.sandbox) == [] && node.storedIDs(.limitChange) == [])
         #expect(node.world.violations == [])
@@ -164,7 +164,7 @@ import Testing
         node.agent.start(slow, deadline: nil) { _ in results.append("slow") }
         node.agent.start(next, deadline: nil) { _ in results.append("next") }
         node.agent.stop(slow, grace: .seconds(3600), signal: nil) { _ in results.append("stop") }
-        node.settle()
+        try node.settle()
         #expect(results == [] && slow.state == .stopping(removes: false))
         let process = try node.process(of: slow)
         process.ignoreSignals()
@@ -198,7 +198,7 @@ import Testing
                 if case .failure = result { failures += 1 }
             }
         }
-        node.settle()
+        try node.settle()
         #expect(node.agent.gate.queuedCount == 90)
         try node.breakRecord()
         try node.process(of: first).run()
@@ -273,7 +273,7 @@ import Testing
         node.world.fail(.finish)
         try node.process(of: managed).exit(code: 0)
         node.run { managed.state.hasEnded }
-        node.settle()
+        try node.settle()
         #expect(managed.state == .failed && node.world.processes.isEmpty)
         #expect(node.agent.admission.count == 0)
     }

@@ -84,10 +84,25 @@ final class TestNode {
     }
 
     /// Goes on until nothing is left to do but what others would have to do. Nothing may be held.
-    func settle() {
+    func settle() throws {
         for _ in 0..<3 {
-            repeat { passAll() } while agent.registry.all.contains { $0.isBusy || $0.isSpawning }
+            repeat {
+                passAll()
+                try takeTurn()
+            } while agent.registry.all.contains { $0.isBusy || $0.isSpawning }
         }
+    }
+
+    /// Once, all that is ready is told.
+    func takeTurn() throws {
+        let counter = try EventCounter()
+        counter.signal()
+        var isTold = false
+        let watch = try loop.watch(counter.descriptor.rawValue, for: .readable) { _ in
+            isTold = true
+        }
+        run { isTold }
+        watch.cancel()
     }
 
     /// Until all that is with the threads now has come back.
@@ -145,7 +160,7 @@ final class TestNode {
         var results: [Result<Value, CallFailure>] = []
         call { results.append($0) }
         run { !results.isEmpty }
-        settle()
+        try settle()
         #expect(results.count == 1)
         return try results[0].get()
     }
