@@ -25,7 +25,7 @@ import Testing
         }
         node.run { node.metric("alcove_sandbox_starts_total", "refused") == 1 }
         node.run { node.metric("alcove_sandbox_starts_total", "expired") == 1 }
-        node.settle()
+        try node.settle()
         node.agent.setGauges()
         #expect(node.metric("alcove_starts_in_flight") == 1)
         #expect(node.metric("alcove_starts_queued") == 1)
@@ -54,7 +54,7 @@ import Testing
         #expect(node.metric("alcove_sandboxes", "stopping") == 2)
         node.world.releaseAll()
         try node.process(of: stopping).kill()
-        node.settle()
+        try node.settle()
         node.world.hold(.clear)
         node.agent.delete(stopping, force: false) { _ in }
         node.agent.setGauges()

@@ -185,7 +185,7 @@ import Testing
                 case 1: process.exit(code: 1)
                 default: break
                 }
-            case .failed, .ended, .killed: break
+            case .failed, .ended, .killed, .outOfMemory: break
             }
         }
 
