@@ -203,7 +203,11 @@ struct PlanLowering {
             program.setGroup(user.group)
             program.setUser(user.user)
         case .dropCapabilities: program.dropCapabilities()
-        case .changeDirectory(let path): program.changeDirectory(to: path)
+        case .changeDirectory(let path):
+            // The starter may have more descriptors open than the workload may: a number that the
+            // limit allows, and that is given something else further down.
+            program.free(FixedDescriptor.report)
+            program.changeDirectory(to: path)
         case .forbidNewPrivileges: program.setNoNewPrivileges()
         case .closeDescriptors: closeDescriptors()
         case .loadFilter(let denial): loadFilter(denial)
@@ -340,11 +344,11 @@ struct PlanLowering {
             program.loadFilter(instructions: filter.bytes, listener: nil)
             return
         }
-        // The listener comes at the lowest number that is free: not at its own, which is taken.
+        // The listener comes at the lowest number that is free: all below it are taken.
+        program.free(FixedDescriptor.listener)
         let listener = program.makeSlot()
-        program.duplicate(slots.report, to: FixedDescriptor.listener)
         program.loadFilter(instructions: filter.bytes, listener: listener)
-        program.duplicate(listener, to: FixedDescriptor.listener)
+        program.keepOnExec(listener)
     }
 
     private func execute() {

@@ -215,6 +215,19 @@ extension CallProgram {
             __NR_fcntl, "fcntl", [.slot(slot), .literal(1030), .number(minimum)], result: raised)
     }
 
+    /// Makes a number free, whether or not it is in use: the next descriptor that is opened comes
+    /// there, if none below is free.
+    public func free(_ number: Int32) {
+        append(
+            __NR_close_range, "close_range", [.number(number), .number(number), .literal(0)])
+    }
+
+    /// The descriptor stays open when the child executes.
+    public func keepOnExec(_ slot: Slot) {
+        // F_SETFD
+        append(__NR_fcntl, "fcntl", [.slot(slot), .literal(2), .literal(0)])
+    }
+
     /// Every descriptor from `first` on closes when the child executes.
     public func closeOnExec(from first: Int32) {
         // CLOSE_RANGE_CLOEXEC

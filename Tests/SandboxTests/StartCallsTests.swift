@@ -14,7 +14,7 @@ private enum Expected {
     /// The process that makes the network namespace ahead.
     static let networkMaker = 7
     /// The child from `clone3` to `execveat`, but for what depends on the kernel.
-    static let child = 70
+    static let child = 71
     /// alcove-init, from there to its end.
     static let initProgram = 84
     /// The workload's process up to its own `execve`: what comes then is not ours.
