@@ -9,7 +9,7 @@ internal import SandboxModel
 /// ``PreparedStart/start()`` are called on the spawner's thread alone.
 protocol SandboxEngine: AnyObject, Sendable {
     var kind: IsolationKind { get }
-    /// What a sandbox of this kind costs beyond what it asks for.
+    /// The least that a sandbox of this kind costs beyond what it asks for.
     var overhead: Overhead { get }
 
     /// Checks all that can be checked before a start, and lays the start out.
@@ -82,6 +82,8 @@ protocol EngineSandbox: AnyObject, Sendable {
         _ limits: Limits, policy: SandboxSpec.LimitPolicy
     ) throws(SandboxError) -> [LimitStatus]
     func statistics() -> SandboxStatistics
+    /// What it costs the node beside its workload; nil where that cannot be told.
+    func cost() -> SandboxCost?
     func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession
     /// The outcome, once it has ended. The same again until what it was made of is cleared.
     func finish() throws(SandboxError) -> SandboxOutcome?

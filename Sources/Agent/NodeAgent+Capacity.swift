@@ -13,7 +13,7 @@ extension NodeAgent {
             by: limits, diskBytes: nil, defaults: settings.defaultRequest)
         request.addresses = 1
         request.sandboxes = 1
-        return engine.overhead.added(to: request)
+        return overhead(of: engine).added(to: request)
     }
 
     /// Calls an action after each change, until ``unwatchCapacity(_:)``.
@@ -54,7 +54,7 @@ extension NodeAgent {
             allocatable: AgentAPI.Resources(admission.allocatable),
             reserved: AgentAPI.Resources(admission.reserved),
             inUse: AgentAPI.Resources(load.inUse(sandboxes: UInt64(remaining))))
-        capacity.overheads = engines.values.map { AgentAPI.Overhead($0.kind, $0.overhead) }
+        capacity.overheads = engines.values.map(overheadMessage)
         capacity.defaultRequest = AgentAPI.Resources(settings.defaultRequest)
         capacity.overCommit = AgentAPI.OverCommit(
             cpuPermille: settings.overCommit.cpuPermille,

@@ -135,7 +135,7 @@ extension LimitChange {
 
 extension SandboxModel.Resources {
     /// Of each kind, what is more.
-    fileprivate func orMore(_ other: SandboxModel.Resources) -> SandboxModel.Resources {
+    func orMore(_ other: SandboxModel.Resources) -> SandboxModel.Resources {
         var result = self
         for kind in Kind.allCases { result[kind] = max(self[kind], other[kind]) }
         return result

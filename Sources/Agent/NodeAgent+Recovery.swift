@@ -22,6 +22,8 @@ extension NodeAgent {
     }
 
     func recover() throws(AgentError) {
+        // Before anything reserves.
+        restoreOverheads()
         try restoreImages()
         let beside = RecordsBeside(
             removals: try table(of: .removal), limitChanges: try table(of: .limitChange),
@@ -163,6 +165,7 @@ extension NodeAgent {
         managed.found = running
         note(running.isFrozen ? .recoveredPaused : .recoveredRunning, of: managed)
         armTimeout(managed)
+        measureLater(managed)
         log.info(
             "a running sandbox was adopted",
             ["sandbox.id": .text(managed.id)])

@@ -200,6 +200,7 @@ extension NodeAgent {
         leaveGate(managed)
         steps.reached(.startRunningWritten)
         armTimeout(managed)
+        measureLater(managed)
     }
 
     /// Ends the sandbox when its time is over, counted from when its workload began to run.

@@ -49,6 +49,10 @@ final class NodeAgent: @unchecked Sendable {
     var whenDrained: [() -> Void] = []
     var capacityVersion: UInt64 = 1
     var capacityWatchers: [UInt64: () -> Void] = [:]
+    var measuredOverheads: [SandboxModel.IsolationKind: MeasuredOverhead] = [:]
+    var isMeasuringCost = false
+    /// How long a workload runs before its sandbox's cost is measured.
+    var costDelay = Duration.seconds(1)
     var measured: (load: NodeLoad, at: UInt64)?
     let startedAt = WallClock.nanoseconds
     let bootedAt = WallClock.bootNanoseconds

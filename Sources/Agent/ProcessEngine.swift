@@ -228,6 +228,7 @@ private final class ProcessSandbox: EngineSandbox, @unchecked Sendable {
         try sandbox.update(limits, policy: policy)
     }
     func statistics() -> SandboxStatistics { sandbox.statistics() }
+    func cost() -> SandboxCost? { sandbox.cost() }
     func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession {
         try sandbox.execute(request)
     }

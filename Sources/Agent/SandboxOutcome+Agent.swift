@@ -20,8 +20,9 @@ extension SandboxOutcome {
 }
 
 extension Overhead {
-    /// Of a process sandbox: alcove-init, the kernel's part of namespaces and cgroup, what the
-    /// agent remembers of it. `scripts/bench-agent` measures it.
+    /// The least of a process sandbox, whatever is measured: what the kernel does not tell by
+    /// processes or cgroups is in it, such as the network namespace, which was made ahead and is
+    /// charged to nobody, and what the agent remembers.
     static let process = Overhead(
         fixed: Resources(memoryBytes: 1 << 20, pids: 1))
 }

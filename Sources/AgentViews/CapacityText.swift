@@ -118,7 +118,9 @@ public enum CapacityText {
             : " and \(AmountText.cpus(UInt64(overhead.milliCPUsPerCPU))) CPU for each one"
         let origin =
             overhead.measuredAtNanoseconds == 0
-            ? "built in" : "measured \(TimeText.utc(overhead.measuredAtNanoseconds))"
+            ? "built in"
+            : "measured \(amounts(overhead.measured)) at "
+                + "\(TimeText.utc(overhead.measuredAtNanoseconds)): \(overhead.source)"
         return "\(overhead.isolation.label): \(amounts(overhead.fixed))\(perCPU) (\(origin))"
     }
 

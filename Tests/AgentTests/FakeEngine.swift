@@ -155,6 +155,7 @@ private final class FakeSandbox: EngineSandbox, @unchecked Sendable {
     }
 
     func statistics() -> SandboxStatistics { SandboxStatistics() }
+    func cost() -> SandboxCost? { world.nextCost() }
 
     func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession {
         throw SandboxError(.unavailable, "nothing runs in a fake")

@@ -27,6 +27,7 @@ final class FakeWorld: Sendable {
         var violations: [String] = []
         var isSilent = false
         var calls: [Call: Int] = [:]
+        var costs: [SandboxCost] = []
     }
 
     private let state = Locked(State())
@@ -61,6 +62,11 @@ final class FakeWorld: Sendable {
     /// From now on nothing tells an agent of what is reported to it, but for ends.
     func keepSilent() { state.with { $0.isSilent = true } }
     var isSilent: Bool { state.with { $0.isSilent } }
+    /// What the next sandboxes cost; later ones cannot tell.
+    func plan(_ costs: [SandboxCost]) { state.with { $0.costs += costs } }
+    func nextCost() -> SandboxCost? {
+        state.with { $0.costs.isEmpty ? nil : $0.costs.removeFirst() }
+    }
     /// How many calls have begun.
     func count(_ call: Call) -> Int { state.with { $0.calls[call] ?? 0 } }
     func waitFor(_ call: Call, count: Int) {

@@ -54,6 +54,7 @@ import Testing
         #expect(node.metric("alcove_sandboxes", "stopping") == 2)
         node.world.releaseAll()
         try node.process(of: stopping).kill()
+        node.run { stopping.state.hasEnded && node.agent.registry.count == 1 }
         try node.settle()
         node.world.hold(.clear)
         node.agent.delete(stopping, force: false) { _ in }

@@ -132,7 +132,13 @@ import Testing
         allocatable: Resources(milliCPUs: 3000, memoryBytes: 6 << 30, pids: 1000, sandboxes: 100),
         reserved: Resources(milliCPUs: 2000, memoryBytes: 3 << 30, pids: 10, sandboxes: 2),
         inUse: Resources(milliCPUs: 1000, memoryBytes: 4 << 30, pids: 5, sandboxes: 2),
-        overheads: [Overhead(isolation: .process, fixed: Resources(memoryBytes: 1 << 20, pids: 1))],
+        overheads: [
+            Overhead(isolation: .process, fixed: Resources(memoryBytes: 1 << 20, pids: 1)),
+            Overhead(
+                isolation: .microvm, fixed: Resources(memoryBytes: 2 << 20, pids: 1),
+                measuredAtNanoseconds: 1, measured: Resources(memoryBytes: 3 << 19, pids: 1),
+                source: "PSS of its processes"),
+        ],
         overCommit: OverCommit(cpuPermille: 1500, memoryPermille: 1000), startsLimit: 16,
         images: ["base", "web"], cpuPressure: Pressure(some: .init(average10: 1.25)),
         conditions: [Condition(kind: .draining, message: "no new sandboxes")])
@@ -154,6 +160,8 @@ import Testing
                 pressure     cpu 1.25%
                 over-commit  cpu ×1.50, memory ×1.00
                 overhead     process: memory 1 MiB, pids 1 (built in)
+                overhead     microvm: memory 2 MiB, pids 1 (measured memory 1.5 MiB, pids 1 at
+                             1970-01-01T00:00:00Z: PSS of its processes)
                 condition    draining: no new sandboxes
                 images       base web
                 version      9, 2026-01-31T12:00:05Z
