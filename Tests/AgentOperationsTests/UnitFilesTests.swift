@@ -56,6 +56,7 @@ private struct UnitFile {
         #expect(unit["KillMode"] == ["process"])
         #expect(unit["RuntimeDirectoryPreserve"] == ["yes"])
         #expect(unit["Type"] == ["notify"] && unit["Delegate"] == ["yes"])
+        #expect(unit["ExecReload"] == ["/bin/kill -HUP $MAINPID"])
         #expect(unit["Restart"] == ["on-failure"] && unit["WatchdogSec"] == ["30"])
         #expect(!unit["StartLimitBurst"].isEmpty && !unit["StartLimitIntervalSec"].isEmpty)
         let prefixes = [

@@ -71,6 +71,8 @@ class Agent:
         self.calls = None
         self.starts = 0
         self.environment = {}
+        # Where its log goes in the place of a file.
+        self.output = None
 
     # ---- The process ----
 
@@ -103,7 +105,8 @@ class Agent:
     def start(self, *arguments, serving=True):
         self.starts += 1
         os.makedirs(f"{self.folder}/run", exist_ok=True)
-        log = open(f"{self.folder}/log", "ab")
+        log = os.fdopen(os.dup(self.output), "ab") if self.output else \
+            open(f"{self.folder}/log", "ab")
         self.process = subprocess.Popen(
             [*self.command(), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, "SWIFT_BACKTRACE": "enable=no", **self.environment},
