@@ -67,7 +67,9 @@ extension SandboxError.Code {
     public var statusCode: RPC.Status.Code {
         switch self {
         case .usage, .pathLeavesImage, .limitOutOfRange: .invalidArgument
-        case .imageMissing, .unavailable, .commandMissing, .commandNotExecutable:
+        // What the image has, or the node, may be otherwise the next time, or on another node.
+        case .imageMissing, .unavailable, .commandMissing, .commandNotExecutable,
+            .directoryMissing, .userMissing:
             .failedPrecondition
         case .setUpFailed: .internal
         case .notPermitted: .permissionDenied

@@ -93,12 +93,16 @@ extension SandboxSpec {
         if parts.count == 2, let number = Self.number(parts[0]), let group = Self.number(parts[1]) {
             return SandboxModel.SandboxSpec.User(user: number, group: group)
         }
-        guard let found = resolve(user) else {
+        if let found = resolve(user) { return found }
+        guard SandboxModel.SandboxSpec.User.canBeNamed(user) else {
             throw .invalid(
-                "spec.user", "is `\(user)`, which is no user of the image",
-                hint: "give USER or USER:GROUP as numbers, or a name in its /etc/passwd")
+                "spec.user", "is `\(user)`, which cannot be a user",
+                hint: SandboxModel.SandboxSpec.User.hint)
         }
-        return found
+        throw CallFailure(
+            SandboxError(
+                .userMissing, "the image has no user `\(user)`",
+                hint: SandboxModel.SandboxSpec.User.hint))
     }
 
     /// Digits alone: the standard library would take `-0` for root.

@@ -161,7 +161,7 @@ public final class ExecSession {
                     .commandNotExecutable, "command `\(program)` cannot be executed: \(error)")
             }
         case ALCOVE_STAGE_DIRECTORY:
-            return SandboxError(.usage, "enter the working directory: \(error)")
+            return SandboxError(.directoryMissing, "enter the working directory: \(error)")
         case ALCOVE_STAGE_TERMINAL:
             return SandboxError(.setUpFailed, "open a terminal in the sandbox: \(error)")
         case ALCOVE_STAGE_LIMITS:

@@ -97,9 +97,10 @@ public struct ImageTree: ~Copyable, Sendable {
             path == $0 || path.hasPrefix($0 + "/")
         }
         if path == "/" || isOwn { return }
-        let status = try resolve(path, what: "working directory", missing: .usage)
+        let status = try resolve(path, what: "working directory", missing: .directoryMissing)
         guard status.kind == .directory else {
-            throw SandboxError(.usage, "working directory `\(path)` is not a directory")
+            throw SandboxError(
+                .directoryMissing, "working directory `\(path)` is not a directory")
         }
     }
 

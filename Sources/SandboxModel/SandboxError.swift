@@ -12,10 +12,14 @@ public struct SandboxError: Error, Equatable, Sendable {
         case unavailable = 69
         /// A step of the set-up failed.
         case setUpFailed = 71
+        /// The working directory is not in the image, or is no directory.
+        case directoryMissing = 74
         /// The caller lacks a permission.
         case notPermitted = 77
         /// A limit that the node cannot hold: too small for a process, or more than there is.
         case limitOutOfRange = 78
+        /// The image has no user of that name.
+        case userMissing = 79
         /// The workload ran longer than `--timeout`.
         case timedOut = 124
         /// The command is in the image and cannot be executed.
@@ -31,8 +35,10 @@ public struct SandboxError: Error, Equatable, Sendable {
             case .imageMissing: "image_missing"
             case .unavailable: "unavailable"
             case .setUpFailed: "set_up_failed"
+            case .directoryMissing: "directory_missing"
             case .notPermitted: "not_permitted"
             case .limitOutOfRange: "limit_out_of_range"
+            case .userMissing: "user_missing"
             case .timedOut: "timed_out"
             case .commandNotExecutable: "command_not_executable"
             case .commandMissing: "command_missing"
@@ -48,9 +54,11 @@ public struct SandboxError: Error, Equatable, Sendable {
             case .unavailable:
                 "the host cannot do what was asked, such as a limit without its controller"
             case .setUpFailed: "a step of the set-up failed; the message names the step"
+            case .directoryMissing: "the working directory is not in the image"
             case .notPermitted: "a permission is missing"
             case .limitOutOfRange:
                 "a limit is too small to start a process, or more than the node has"
+            case .userMissing: "the image has no user of that name"
             case .timedOut: "the command ran longer than `--timeout`"
             case .commandNotExecutable: "the command is there and cannot be executed"
             case .commandMissing: "the command is not in the image"

@@ -25,6 +25,18 @@ public struct SandboxSpec: Equatable, Sendable {
         }
 
         public static let root = User(user: 0, group: 0)
+        /// For one whose user is none.
+        public static let hint =
+            "give USER or USER:GROUP as numbers, or a name in the image's /etc/passwd"
+
+        /// Whether an image may have a user of this name, perhaps with a group by its number.
+        public static func canBeNamed(_ text: String) -> Bool {
+            let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+            guard let first = parts.first?.unicodeScalars.first,
+                first == "_" || first.properties.isAlphabetic, !text.utf8.contains(0)
+            else { return false }
+            return parts.count == 1 || (parts.count == 2 && UInt32(parts[1]) != nil)
+        }
     }
 
     /// A span of user or group numbers inside, and where it begins outside.

@@ -57,9 +57,12 @@ enum SandboxFlags {
         var spec = try spec(parsed, imagePath: image.path)
         if parsed.isGiven("user"), let text = parsed.string("user") {
             guard let user = image.user(named: text) else {
-                throw parsed.refuse(
-                    "user", "`\(text)` is no user of the image",
-                    hint: "give USER or USER:GROUP as numbers, or a name in its /etc/passwd")
+                guard SandboxSpec.User.canBeNamed(text) else {
+                    throw parsed.refuse(
+                        "user", "`\(text)` cannot be a user", hint: SandboxSpec.User.hint)
+                }
+                throw SandboxError(
+                    .userMissing, "the image has no user `\(text)`", hint: SandboxSpec.User.hint)
             }
             spec.user = user
         }

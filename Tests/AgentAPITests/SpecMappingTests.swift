@@ -65,7 +65,10 @@ import Testing
         #expect(try model { $0.user = "5:6" }.user == .init(user: 5, group: 6))
         #expect(try model { $0.user = "7" }.user == .init(user: 7, group: 8))
         #expect(try model { $0.user = "root" }.user == .root)
-        for text in ["nobody", "5:", ":6", "-0:0", "5:6:7", "4294967296:1", " 5:6"] {
+        let missing = failure { $0.user = "nobody" }
+        #expect(missing?.code == .failedPrecondition && missing?.reason == "user_missing")
+        for text in ["5:", ":6", "-0", "nobody:", "a:b:c", "-0:0", "5:6:7", "4294967296:1", " 5:6"]
+        {
             #expect(failure { $0.user = text }?.message.hasPrefix("`spec.user` is ") == true)
         }
     }
@@ -99,7 +102,7 @@ import Testing
                 "`spec.process_limits[0].resource` is `nice`, which is no limit of a process",
                 { $0.processLimits = [ProcessLimit(resource: "nice", soft: 1, hard: 2)] }
             ),
-            ("`spec.user` is `x`, which is no user of the image", { $0.user = "x" }),
+            ("`spec.user` is `:x`, which cannot be a user", { $0.user = ":x" }),
         ]
         for (message, change) in changes {
             let found = try #require(failure(change), "\(message)")

@@ -71,7 +71,7 @@ import Testing
         let error = #expect(throws: CallFailure.self) {
             try node.start(managed(node, "created"))
         }
-        #expect(error?.code == .invalidArgument)
+        #expect(error?.code == .failedPrecondition && error?.reason == "user_missing")
         #expect(try managed(node, "created").state == .created)
         #expect(node.agent.gate.inFlightCount == 0)
         try Data("worker:x:9:9::/:/bin/sh\n".utf8).write(to: users)

@@ -57,14 +57,18 @@ extension SandboxTests {
                     65, "command `/bin/../../bin/sh` leaves the image by `..` \(inside)", [],
                     "/bin/../../bin/sh"),
                 Refusal(
-                    64, "working directory `/none` is not in the image \(inside)",
+                    74, "working directory `/none` is not in the image \(inside)",
                     ["--workdir", "/none"]),
                 Refusal(
-                    64, "working directory `/bin/busybox` is not a directory",
+                    74, "working directory `/bin/busybox` is not a directory",
                     ["--workdir", "/bin/busybox"]),
                 Refusal(
                     65, "working directory `/..` leaves the image by `..` \(inside)",
                     ["--workdir", "/.."]),
+                Refusal(
+                    79,
+                    "the image has no user `nobody-x` (give USER or USER:GROUP as numbers, or a"
+                        + " name in the image's /etc/passwd)", ["--user", "nobody-x"]),
                 Refusal(
                     64,
                     "the working directory `bin` is not absolute"
@@ -94,7 +98,7 @@ extension SandboxTests {
             "values that say nothing are refused",
             arguments: [
                 ["--memory", "lots"], ["--memory", "-1"], ["--cpus", "0.0005"], ["--pids", "x"],
-                ["--timeout", "soon"], ["--env", "NAME"], ["--env", "=x"], ["--user", "nobody-x"],
+                ["--timeout", "soon"], ["--env", "NAME"], ["--env", "=x"], ["--user", "-1"],
                 ["--user", "1:2:3"], ["--user", ""], ["--user", "4294967295"],
                 ["--map-user", "0:1"], ["--map-user", "1:1:1"], ["--map-user", "0:0:0"],
                 ["--rlimit", "nofile"], ["--rlimit", "files=1"], ["--rlimit", "nofile=2:1"],

@@ -136,7 +136,10 @@ extension SandboxTests {
             #expect(code(try event(.init(command: ["no-such"]))) == .commandMissing)
             #expect(code(try event(.init(command: ["/no/such"]))) == .commandMissing)
             #expect(code(try event(.init(command: ["/etc/passwd"]))) == .commandNotExecutable)
-            #expect(code(try event(.init(command: ["true"], workingDirectory: "/no"))) == .usage)
+            for path in ["/no", "/etc/passwd"] {
+                let request = ExecRequest(command: ["true"], workingDirectory: path)
+                #expect(code(try event(request)) == .directoryMissing)
+            }
             #expect(throws: SandboxError.self) { try sandbox.execute(.init(command: [])) }
             #expect(throws: SandboxError.self) {
                 try sandbox.execute(

@@ -1605,7 +1605,11 @@ public struct UpdateResourcesResponse: Message {
 /// Sandboxes from their creation to their removal.
 ///
 /// Every call that names a sandbox fails with NOT_FOUND when there is none of that id, and with
-/// FAILED_PRECONDITION when its state does not allow the call.
+/// FAILED_PRECONDITION when its state does not allow the call. INVALID_ARGUMENT is for what would be
+/// wrong on any node and with any image. What the image is asked for and does not have is
+/// FAILED_PRECONDITION, of Create, Start and Exec alike; the detail's code says what:
+/// `image_missing`, `command_missing`, `command_not_executable`, `directory_missing` or
+/// `user_missing`.
 public enum SandboxesMethods {
     /// Reserves what the sandbox needs, writes it down, and makes it ready to start. The same id with
     /// the same specification gives the same sandbox again; with another one it fails with

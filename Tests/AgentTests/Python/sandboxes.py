@@ -215,7 +215,7 @@ def invalid_fields():
         {"working_directory": "relative"}, {"working_directory": "/a\0"},
         {"hostname": "-a"}, {"hostname": "a" * 65}, {"hostname": "a b"}, {"hostname": "ü"},
         {"hostname": "a..b"},
-        {"user": "nobody-of-that-name"}, {"user": "-1"}, {"user": "0:0:0"},
+        {"user": "-1"}, {"user": "0:0:0"},
         {"user": "4294967295"}, {"user": "4294967296:0"}, {"user": ":"}, {"user": "-0:0"},
         {"identity_maps": [maps(inside=0, outside=100000, count=0)]},
         {"identity_maps": [maps(inside=1, outside=100000, count=10)]},
@@ -245,9 +245,18 @@ def too_much():
 
 
 def not_in_image():
-    """What another image might have, and names that no image can have."""
-    return [{"working_directory": "/no/such"}, {"working_directory": "/etc/../.."},
-            {"image": "../etc"}, {"image": "Has Spaces"}]
+    """What another image might have, with the reason that is told."""
+    return [({"working_directory": "/no/such"}, "directory_missing"),
+            ({"working_directory": "/etc/passwd"}, "directory_missing"),
+            ({"user": "nobody-of-that-name"}, "user_missing"),
+            ({"user": "nobody-of-that-name:7"}, "user_missing"),
+            ({"command": ["no-such"]}, "command_missing"),
+            ({"command": ["/etc/passwd"]}, "command_not_executable")]
+
+
+def in_no_image():
+    """Names that no image can have."""
+    return [{"working_directory": "/etc/../.."}, {"image": "../etc"}, {"image": "Has Spaces"}]
 
 
 def is_refused(call, request, codes):
@@ -265,7 +274,7 @@ def validation(agent):
     create = agent.calls.sandboxes.Create
     invalid, exhausted = Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED
     for codes, cases in (([invalid], invalid_fields()), ([invalid, exhausted], too_much()),
-                         ([invalid, Code.FAILED_PRECONDITION], not_in_image())):
+                         ([invalid, Code.FAILED_PRECONDITION], in_no_image())):
         for fields in cases:
             try:
                 request = messages.CreateRequest(
@@ -275,6 +284,11 @@ def validation(agent):
                 is_refused(create, request, codes)
             except AssertionError as problem:
                 raise AssertionError(str(fields)[:200]) from problem
+    for fields, reason in not_in_image():
+        spec = agent.spec(*fields.get("command", ["true"]),
+                          **{name: value for name, value in fields.items() if name != "command"})
+        refused(Code.FAILED_PRECONDITION, create, messages.CreateRequest(id="bad", spec=spec),
+                reason)
     refused(Code.INVALID_ARGUMENT, agent.calls.sandboxes.Create,
             messages.CreateRequest(id="bad"))
     for image in ("unknown", "/no/such/directory", "/etc/passwd"):
