@@ -227,6 +227,9 @@ let package = Package(
             name: "TestSupportTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "TidyTests", dependencies: ["TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "RootfsTests", dependencies: ["SandboxModel", "TestSupport"],
+            swiftSettings: strict),
         .target(name: "CInitTesting", path: "Tests/CInitTesting", cSettings: strictC),
         .testTarget(
             name: "InitTests",

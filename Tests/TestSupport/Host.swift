@@ -20,6 +20,10 @@ public enum Host {
         return (try? file.close()) != nil
     }
 
+    public static func exists(_ path: String) -> Bool {
+        FileManager.default.fileExists(atPath: path)
+    }
+
     public static func isWritableFolder(_ path: String) -> Bool {
         FileManager.default.isWritableFile(atPath: path)
     }

@@ -48,6 +48,10 @@ public enum Need: String, CaseIterable, Sendable {
     case skopeo
     case umoci
     case buildah
+    case aptGet = "apt-get"
+    case jq
+    /// `rootfs/build-python` has run.
+    case pythonImage = "python-image"
     /// The Python packages that tests judge messages and calls by.
     case pythonEnvironment = "python-env"
 
@@ -72,13 +76,15 @@ public enum Need: String, CaseIterable, Sendable {
         case .loopDevices: "needs a `/dev/loop-control` that opens"
         case .skopeo, .umoci, .buildah:
             "needs `\(program)` on the PATH (`scripts/setup --image-tools` installs it)"
+        case .pythonImage:
+            "needs `build/rootfs/python.oci.tar` (`rootfs/build-python` makes it)"
         case .bubblewrap, .crun, .runc:
             "needs `\(program)` on the PATH (`scripts/setup --bench` installs it)"
         case .pythonEnvironment:
             "needs the Python environment `build/venv` (`scripts/python-env` makes it)"
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc, .fish,
             .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .fsckErofs, .bsdtar, .getfattr:
+            .fsckErofs, .bsdtar, .getfattr, .aptGet, .jq:
             "needs `\(program)` on the PATH (`scripts/setup` installs it)"
         }
     }
@@ -104,9 +110,10 @@ public enum Need: String, CaseIterable, Sendable {
         case .loopDevices: Host.opens("/dev/loop-control")
         case .overlay: Host.fileSystems.contains("overlay")
         case .pythonEnvironment: PythonEnvironment.isComplete
+        case .pythonImage: Host.exists(PackageRoot.path("build/rootfs/python.oci.tar"))
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
             .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .fsckErofs, .bsdtar, .getfattr, .skopeo, .umoci, .buildah:
+            .fsckErofs, .bsdtar, .getfattr, .aptGet, .jq, .skopeo, .umoci, .buildah:
             Host.executable(program) != nil
         }
     }
