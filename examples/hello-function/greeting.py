@@ -1,0 +1,5 @@
+"""What the function says."""
+
+
+def of(name):
+    return f"Hello, {name}!"
