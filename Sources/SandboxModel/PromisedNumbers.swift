@@ -38,6 +38,15 @@ public enum PromisedNumbers {
     /// Everything that is there because of an idle process sandbox, proportionally, at most.
     public static let idleSandboxKilobytes = 1536
 
+    /// From the request to a writable root on an image that is in the store and mounted, at most.
+    public static let imageReadyMedianMicroseconds = 500
+
+    /// The import of a layer, to `bsdtar -x` and `mkfs.erofs` by hand on the same archive, at most.
+    public static let imageImportToByHand = 1.2
+
+    /// Copies in memory of what 1,000 sandboxes of an image read of it, at most.
+    public static let imagePageCopies = 1
+
     /// The file of `alcove-init`, stripped.
     public static let initFileKilobytes = 160
     /// What a running `alcove-init` holds of memory, shared pages included.
