@@ -5,6 +5,7 @@ internal import LinuxKernel
 final class ImageFileWriter {
     private let file: Descriptor
     private let limit: UInt64
+    private let room: UInt64
     private var buffer: [UInt8]
     private var used = 0
     /// Where the buffer's first byte belongs.
@@ -13,20 +14,34 @@ final class ImageFileWriter {
     private static let bufferSize = 1 << 20
     private static let zeros = [UInt8](repeating: 0, count: 64 << 10)
 
-    /// - Parameter limit: the largest size of the file.
-    init(_ file: consuming Descriptor, limit: UInt64) {
+    /// - Parameters:
+    ///   - limit: the largest size of the file.
+    ///   - room: what there is for it.
+    init(_ file: consuming Descriptor, limit: UInt64, room: UInt64) {
         self.file = file
         self.limit = limit
+        self.room = room
         buffer = [UInt8](repeating: 0, count: Self.bufferSize)
     }
 
     /// Where the next byte goes.
     var position: UInt64 { start + UInt64(used) }
 
-    func append(_ bytes: Span<UInt8>) throws(ImageError) {
-        guard position + UInt64(bytes.count) <= limit else {
+    private func check(_ count: UInt64) throws(ImageError) {
+        guard count <= limit, position + count <= limit else {
             throw ImageError(.limitExceeded, "the layer has more than \(limit) bytes")
         }
+        guard position + count <= room else {
+            throw ImageError(
+                .noSpace,
+                "the layer needs more than the \(room) bytes that the store has left, with all"
+                    + " evicted that may be",
+                hint: "remove or unpin images, or raise the capacity")
+        }
+    }
+
+    func append(_ bytes: Span<UInt8>) throws(ImageError) {
+        try check(UInt64(bytes.count))
         var rest = bytes
         while !rest.isEmpty {
             let count = min(rest.count, Self.bufferSize - used)
@@ -43,9 +58,7 @@ final class ImageFileWriter {
 
     /// Zeros; many of them take no room on the disk.
     func appendZeros(_ count: UInt64) throws(ImageError) {
-        guard count <= limit, position + count <= limit else {
-            throw ImageError(.limitExceeded, "the layer has more than \(limit) bytes")
-        }
+        try check(count)
         if count < UInt64(Self.bufferSize) {
             var rest = count
             while rest > 0 {
@@ -97,6 +110,8 @@ final class ImageFileWriter {
             try file.write(firstBlock.span, at: 0)
             try file.setSize(start)
             try file.synchronize()
+            // Sandboxes read by way of the file system in the file, which keeps pages of its own.
+            file.forgetContent()
         } catch {
             throw ImageError(error, doing: "write a layer")
         }

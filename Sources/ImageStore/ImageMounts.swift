@@ -25,60 +25,106 @@ public final class ImageMounts: Sendable {
     }
 
     private struct State {
+        var method: Method
+        var isProven = false
         var layers: [Digest: MountedLayer] = [:]
-        var images: [[Digest]: MountedImage] = [:]
+        var trees: [[Digest]: Tree] = [:]
+    }
+
+    private struct Tree {
+        let image: MountedImage
+        let layers: [Digest]
     }
 
     private let store: ImageStore
-    private let method: Method
-    private let state = Locked(State())
+    private let state: Locked<State>
 
     public init(_ store: ImageStore, method: Method = .best) {
         self.store = store
-        self.method = method
+        state = Locked(State(method: method))
     }
 
-    /// An image's tree, made ready if it is not.
+    /// An image's tree, made ready if it is not. Blocks while another thread makes one.
     ///
-    /// - Parameter shared: images whose layers come on top, the last one topmost.
+    /// - Parameter shared: what comes on top, the last one topmost: images, or single layers. See
+    ///   ``ImageStore/resolveShared(_:)``.
     public func tree(
         of image: Digest, under shared: [Digest] = []
     ) throws(ImageError) -> MountedImage {
         let key = [image] + shared
         return try state.with { (state) throws(ImageError) in
-            if let present = state.images[key] { return present }
-            var records: [ImageRecord] = []
-            for identifier in key {
-                guard let record = try store.readImage(identifier) else {
-                    throw ImageError(
-                        .notFound, "there is no image \(identifier)",
-                        hint: "`alcove image ls` lists those that are there")
-                }
-                records.append(record)
+            if let present = state.trees[key] {
+                if present.layers.allSatisfy({ isCurrent($0, state) }) { return present.image }
+                state.trees[key] = nil
             }
-            var stack: [MountedLayer] = []
-            var seen: Set<Digest> = []
-            // The topmost first. A layer that occurs twice has its effect where it is higher.
-            for layer in records.flatMap(\.layers).reversed() where seen.insert(layer).inserted {
-                stack.append(try mounted(layer, &state))
-            }
-            let mount = try LayerStack.mount(stack)
-            let result = MountedImage(records[0], mount)
-            state.images[key] = result
+            guard let record = try store.readImage(image) else { throw Self.missing(image) }
+            let layers = try record.layers + layers(of: shared)
+            let result = MountedImage(record, try stack(layers, &state))
+            state.trees[key] = Tree(image: result, layers: layers)
             return result
         }
     }
 
-    /// Lets go of an image and of layers that no other image here has. What sandboxes hold stays.
+    private static func missing(_ digest: Digest) -> ImageError {
+        ImageError(
+            .notFound, "there is no image \(digest)",
+            hint: "`alcove image ls` lists those that are there")
+    }
+
+    private func layers(of shared: [Digest]) throws(ImageError) -> [Digest] {
+        var layers: [Digest] = []
+        for digest in shared {
+            if let record = try store.readImage(digest) {
+                layers += record.layers
+            } else if try store.layer(digest) != nil {
+                layers.append(digest)
+            } else {
+                throw Self.missing(digest)
+            }
+        }
+        return layers
+    }
+
+    private func stack(
+        _ layers: [Digest], _ state: inout State
+    ) throws(ImageError) -> Descriptor {
+        var stack: [MountedLayer] = []
+        var seen: Set<Digest> = []
+        // The topmost first. A layer that occurs twice has its effect where it is higher.
+        for layer in layers.reversed() where seen.insert(layer).inserted {
+            stack.append(try mounted(layer, &state))
+        }
+        let mount = try LayerStack.mount(stack)
+        guard state.method == .best, !state.isProven else { return mount }
+        if LayerStack.bears(mount) {
+            state.isProven = stack.count > 1
+            return mount
+        }
+        // Some kernels count a file system that is mounted from a file as one level more, and then
+        // a sandbox's own layer is one too many. By way of a device it is none.
+        state.method = .loop
+        state.layers = [:]
+        state.trees = [:]
+        return try self.stack(layers, &state)
+    }
+
+    /// Lets go of an image, and of layers that nothing else here has. What sandboxes hold stays.
     public func forget(_ image: Digest) {
         state.with { state in
-            state.images = state.images.filter { !$0.key.contains(image) }
-            var used: Set<Digest> = []
-            for key in state.images.keys {
-                for identifier in key {
-                    used.formUnion((try? store.readImage(identifier)?.layers) ?? [])
-                }
+            state.trees = state.trees.filter { !$0.key.contains(image) }
+            let used = Set(state.trees.values.flatMap(\.layers))
+            state.layers = state.layers.filter { used.contains($0.key) }
+        }
+    }
+
+    /// Lets go of all that the store does not have any more, so that the disk's space comes back.
+    public func forgetRemoved() throws(ImageError) {
+        let images = Set(try store.imageIdentifiers())
+        state.with { state in
+            state.trees = state.trees.filter { key, tree in
+                images.contains(key[0]) && tree.layers.allSatisfy { isCurrent($0, state) }
             }
+            let used = Set(state.trees.values.flatMap(\.layers))
             state.layers = state.layers.filter { used.contains($0.key) }
         }
     }
@@ -89,26 +135,39 @@ public final class ImageMounts: Sendable {
     private func mounted(
         _ layer: Digest, _ state: inout State
     ) throws(ImageError) -> MountedLayer {
-        if let present = state.layers[layer] { return present }
+        if let present = state.layers[layer], isCurrent(layer, state) { return present }
         guard store.isSound(layer), let record = try store.layer(layer) else {
             throw ImageError(
                 .damaged, "layer \(layer) is missing or damaged",
                 hint: "import the image again, which makes it anew")
         }
-        let result = try MountedLayer(record, path: store.layerPath(layer), method: method)
+        let result = try MountedLayer(
+            record, path: store.layerPath(layer), method: state.method)
         state.layers[layer] = result
         return result
+    }
+
+    /// Whether what is mounted is what the store has now, and nothing is known against it: a layer
+    /// that was found damaged is another file once it was made anew.
+    private func isCurrent(_ layer: Digest, _ state: State) -> Bool {
+        guard let mounted = state.layers[layer], let file = store.soundFile(of: layer) else {
+            return false
+        }
+        return mounted.file == file
     }
 }
 
 /// One layer's file system, mounted and attached nowhere.
 final class MountedLayer: Sendable {
     let record: LayerRecord
+    /// The number of the file that it was mounted from.
+    let file: UInt64
     let tree: Descriptor
 
     init(_ record: LayerRecord, path: String, method: ImageMounts.Method) throws(ImageError) {
         self.record = record
         do throws(SystemCallError) {
+            file = try Files.status(of: path).inode
             tree = try Self.mount(path, method)
         } catch {
             throw ImageError(error, doing: "mount layer \(record.diffID.short)")

@@ -11,6 +11,8 @@ public struct StoreProblem: Equatable, Sendable {
         case damagedRecord = "damaged_record"
         /// A name of an image that is not there.
         case danglingName = "dangling_name"
+        /// A note of use of an image or a layer that is not there.
+        case danglingHold = "dangling_hold"
         /// A layer of no image: what an import or a removal left that was killed.
         case unusedLayer = "unused_layer"
     }
@@ -29,7 +31,9 @@ public struct StoreCheck: Equatable, Sendable {
     public var problems: [StoreProblem] = []
 
     /// Whether every image can be used.
-    public var isSound: Bool { problems.allSatisfy { $0.kind == .unusedLayer } }
+    public var isSound: Bool {
+        problems.allSatisfy { $0.kind == .unusedLayer || $0.kind == .danglingHold }
+    }
 }
 
 extension ImageStore {
@@ -61,6 +65,8 @@ extension ImageStore {
             }
         }
         let present = Set(try layerIdentifiers())
+        let held = try held()
+        result.problems += try danglingHolds(present.union(identifiers))
         for layer in Set(users.keys).subtracting(present).sorted() {
             result.problems.append(
                 StoreProblem(
@@ -76,13 +82,22 @@ extension ImageStore {
         }
         for layer in present.sorted() {
             let images = (users[layer] ?? []).sorted()
+            let before = fileNumber(of: layer)
+            let message = try check(layer, &result.bytes, progress)
+            // Made anew or removed meanwhile: that is another layer than what was read.
+            guard
+                try folders.locked({ () throws(ImageError) in
+                    guard fileNumber(of: layer) == before, hasDirectory(layer) else { return false }
+                    try mark(layer, isDamaged: message != nil)
+                    return true
+                })
+            else { continue }
             result.layers += 1
-            if let message = try check(layer, &result.bytes, progress) {
+            if let message {
                 result.problems.append(
                     StoreProblem(
                         kind: .damagedLayer, subject: "\(layer)", images: images, message: message))
-                mark(layer)
-            } else if images.isEmpty, isComplete {
+            } else if images.isEmpty, isComplete, !held.contains(layer) {
                 result.problems.append(
                     StoreProblem(
                         kind: .unusedLayer, subject: "\(layer)", images: [],
@@ -92,9 +107,38 @@ extension ImageStore {
         return result
     }
 
-    private func mark(_ layer: Digest) {
-        _ = try? Files.open(
-            "\(layer.hexadecimal)/damaged", at: folders.layers, [.writeOnly, .create])
+    private func danglingHolds(_ present: Set<Digest>) throws(ImageError) -> [StoreProblem] {
+        var result: [StoreProblem] = []
+        for (owner, used) in try holds().sorted(by: { $0.key < $1.key }) {
+            for digest in used where !present.contains(digest) {
+                result.append(
+                    StoreProblem(
+                        kind: .danglingHold, subject: owner, images: [],
+                        message: "`\(owner)` uses \(digest), which is not there"))
+            }
+        }
+        return result
+    }
+
+    private func fileNumber(of layer: Digest) -> UInt64? {
+        try? Files.status(of: "\(layer.hexadecimal)/layer.erofs", at: folders.layers).inode
+    }
+
+    private func hasDirectory(_ layer: Digest) -> Bool {
+        Files.exists(layer.hexadecimal, at: folders.layers)
+    }
+
+    /// Takes the mark away, too: an earlier check may have met a disk that failed to read, and no
+    /// longer does.
+    private func mark(_ layer: Digest, isDamaged: Bool) throws(ImageError) {
+        let name = "\(layer.hexadecimal)/damaged"
+        guard isDamaged else {
+            try folders.remove(name, at: folders.layers)
+            return
+        }
+        try storing("mark layer \(layer.short)") { () throws(SystemCallError) in
+            _ = try Files.open(name, at: folders.layers, [.writeOnly, .create])
+        }
     }
 
     /// What is wrong with a layer, if anything.
@@ -116,6 +160,16 @@ extension ImageStore {
         } catch {
             return "layer \(layer): \(error)"
         }
+        let message = try compare(file, with: record, &total, progress)
+        file.forgetContent()
+        return message
+    }
+
+    private func compare(
+        _ file: borrowing Descriptor, with record: LayerRecord, _ total: inout UInt64,
+        _ progress: (UInt64) -> Bool
+    ) throws(ImageError) -> String? {
+        let layer = record.diffID
         let size = (try? Files.status(of: file))?.size ?? 0
         guard size == record.bytes else {
             return "layer \(layer) has \(size) bytes instead of \(record.bytes)"

@@ -20,6 +20,17 @@ public struct ImportProgress: Equatable, Sendable {
     /// Bytes of archives of layers that were read, and all that have to be.
     public var bytesDone: UInt64 = 0
     public var bytes: UInt64 = 0
+    /// Since the first layer was begun.
+    public var nanoseconds: UInt64 = 0
+    /// Another import makes the layer that is next; this one waits for it.
+    public var isWaiting = false
+
+    /// Of archives of layers, a second on average; 0 when there is nothing to tell yet.
+    public var bytesPerSecond: UInt64 {
+        guard nanoseconds > 0 else { return 0 }
+        let rate = Double(bytesDone) * 1e9 / Double(nanoseconds)
+        return rate < 1e18 ? UInt64(rate) : 0
+    }
 }
 
 public struct ImportResult: Sendable {
@@ -40,7 +51,8 @@ extension ImageStore {
     /// Blocks until it is there. Layers that are there already are not read again, also those
     /// that another import makes meanwhile.
     ///
-    /// - Parameter progress: told now and then; stops the import by giving false.
+    /// - Parameter progress: told at the beginning, with each layer, and about ten times a second
+    ///   between, by the calling thread; stops the import by giving false.
     public func importImage(
         from path: String, options: ImportOptions = ImportOptions(),
         progress: @escaping (ImportProgress) -> Bool = { _ in true }
@@ -51,11 +63,30 @@ extension ImageStore {
         let archive = try Self.open(path, limits: self.options.limits)
         let contents = try ImageContents.read(
             archive, options.selection, platform: options.platform, limits: self.options.limits)
+        do throws(ImageError) {
+            return try makeImage(contents, archive, options, progress)
+        } catch {
+            // What was made stays for the next attempt, unless it is in the way.
+            if error.code == .noSpace { try? removeUnusedLayers() }
+            throw error
+        }
+    }
+
+    private func makeImage(
+        _ contents: ImageContents, _ archive: any ImageArchive, _ options: ImportOptions,
+        _ progress: @escaping (ImportProgress) -> Bool
+    ) throws(ImageError) -> ImportResult {
         let lease = try Lease(on: contents.layers.map(\.diffID), in: folders)
         defer { lease.end() }
-        let run = ImportRun(self, contents, archive, options, progress)
+        let run = ImportRun(
+            self, contents, archive, options, room: try room(for: contents.identifier), progress)
         try run.makeLayers()
-        return try publish(contents, run, options)
+        var result: ImportResult?
+        _ = try removing { (removal) throws(ImageError) in
+            result = try publish(contents, run, options, &removal)
+        }
+        guard let result else { preconditionFailure("publishing gives a result or fails") }
+        return result
     }
 
     private static func open(
@@ -74,9 +105,10 @@ extension ImageStore {
         return try FileArchive(path, limits: limits)
     }
 
-    /// Makes the image known, once all its layers are there.
+    /// Makes the image known, once all its layers are there. With the lock.
     private func publish(
-        _ contents: ImageContents, _ run: ImportRun, _ options: ImportOptions
+        _ contents: ImageContents, _ run: ImportRun, _ options: ImportOptions,
+        _ removal: inout Removal
     ) throws(ImageError) -> ImportResult {
         let record = ImageRecord(
             identifier: contents.identifier, manifest: contents.manifest,
@@ -85,29 +117,28 @@ extension ImageStore {
             importedAtNanoseconds: WallClock.nanoseconds,
             layers: contents.layers.map(\.diffID))
         let offered = options.name.map { [$0] } ?? contents.names
-        return try folders.locked { () throws(ImageError) in
-            for layer in record.layers where !isSound(layer) {
-                throw ImageError(.storage, "layer \(layer) was removed while it was imported")
-            }
-            let before = try readImage(record.identifier)
-            // The image's own layers are safe: its lease holds them.
-            let evicted = try makeRoom(keeping: record.identifier)
-            if before == nil {
-                try folders.replace(
-                    record.identifier.hexadecimal + ".json", at: folders.images,
-                    with: Self.text(record.json))
-            }
-            var index = try readIndex()
-            for name in offered where (try? Self.check(name: name)) != nil {
-                index.names[name] = record.identifier
-            }
-            if try index != readIndex() { try write(index) }
-            try touch(record.identifier)
-            return ImportResult(
-                image: before ?? record, names: index.names(of: record.identifier),
-                existed: before != nil, layersMade: run.made, layersPresent: run.present,
-                evicted: evicted)
+        for layer in record.layers where !isSound(layer) {
+            throw ImageError(.storage, "layer \(layer) was removed while it was imported")
         }
+        let before = try readImage(record.identifier)
+        // The image's own layers are safe: its lease holds them.
+        let evicted = try makeRoom(keeping: record.identifier, &removal)
+        if before == nil {
+            try folders.replace(
+                record.identifier.hexadecimal + ".json", at: folders.images,
+                with: Self.text(record.json))
+        }
+        var index = try readIndex()
+        let known = index
+        for name in offered where (try? Self.check(name: name)) != nil {
+            index.names[name] = record.identifier
+        }
+        if index != known { try write(index) }
+        try touch(record.identifier)
+        return ImportResult(
+            image: before ?? record, names: index.names(of: record.identifier),
+            existed: before != nil, layersMade: run.made, layersPresent: run.present,
+            evicted: evicted)
     }
 
     /// Notes that an image was used now.
@@ -132,7 +163,7 @@ final class Lease {
         let name = folders.uniqueName()
         self.name = name
         file = try folders.locked { () throws(ImageError) in
-            let file = try folders.lockFile(name, at: folders.leases, waiting: true)
+            let file = try folders.lockFile(name, at: folders.leases)
             let text = layers.map { $0.hexadecimal + "\n" }.joined()
             try storing("write a lease") { () throws(SystemCallError) in
                 try Files.write(text, to: name, at: folders.leases)

@@ -26,7 +26,9 @@ extension ImageStore {
     public func images() throws(ImageError) -> [ImageSummary] {
         let index = try readIndex()
         var owners: [Digest: [String]] = [:]
-        for (owner, image) in try holds() { owners[image, default: []].append(owner) }
+        for (owner, used) in try holds() {
+            for digest in Set(used) { owners[digest, default: []].append(owner) }
+        }
         var records: [ImageRecord] = []
         for identifier in try imageIdentifiers() {
             // Gone since, or unreadable: `check` tells of those.

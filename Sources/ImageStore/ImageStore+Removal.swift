@@ -8,83 +8,30 @@ public struct PruneReport: Equatable, Sendable {
 }
 
 extension ImageStore {
-    // Who uses an image.
-
-    /// Notes that somebody uses an image: it is not removed, pruned or evicted until `release`.
-    /// An owner uses one image; using another one releases the first.
-    ///
-    /// - Parameter owner: 1 to 128 characters of `a-z A-Z 0-9 . _ -`, the first no dot.
-    public func hold(_ image: Digest, for owner: String) throws(ImageError) {
-        try Self.check(owner: owner)
-        try folders.locked { () throws(ImageError) in
-            guard Files.exists(image.hexadecimal + ".json", at: folders.images) else {
-                throw ImageError(.notFound, "there is no image \(image)")
-            }
-            // Not waited for: no user outlives a loss of power.
-            let temporary = ".new-\(owner)"
-            do throws(SystemCallError) {
-                let file = try Files.open(
-                    temporary, at: folders.holds, [.writeOnly, .create, .truncate])
-                try file.write(image.hexadecimal + "\n")
-                try Files.rename(temporary, at: folders.holds, to: owner, at: folders.holds)
-            } catch {
-                throw ImageError(error, doing: "note the use of an image")
-            }
-            try touch(image)
-        }
-    }
-
-    /// Takes a note of use back; does nothing if there is none.
-    public func release(_ owner: String) throws(ImageError) {
-        try Self.check(owner: owner)
-        try folders.remove(owner, at: folders.holds)
-    }
-
-    /// Who uses which image.
-    public func holds() throws(ImageError) -> [String: Digest] {
-        var result: [String: Digest] = [:]
-        for owner in try folders.names(in: folders.holds) where !owner.hasPrefix(".") {
-            let text = try folders.readText(owner, at: folders.holds, limit: 256)
-            if let digest = text.flatMap({ Digest(hexadecimal: String($0.prefix(64))) }) {
-                result[owner] = digest
-            }
-        }
-        return result
-    }
-
-    private static func check(owner: String) throws(ImageError) {
-        let isGood = owner.utf8.allSatisfy { byte in
-            let isWord = Character(Unicode.Scalar(byte)).isLetter && byte < 0x80
-            let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-            return isWord || isDigit || "._-".utf8.contains(byte)
-        }
-        guard isGood, (1...128).contains(owner.utf8.count), !owner.hasPrefix(".") else {
-            throw ImageError(
-                .malformed, "\(LayerEntry.shown(Array(owner.utf8))) is no owner's name")
-        }
-    }
-
-    // Removal.
-
     /// Takes a name from an image, and removes it with the last one; by its digest, removes it with
-    /// all its names. Layers that no other image has go with it.
+    /// all its names. Layers that no other image has go with it. Refused where somebody uses the
+    /// image, and where it is pinned.
     public func remove(_ reference: String) throws(ImageError) -> PruneReport {
-        try folders.locked { () throws(ImageError) in
+        try removing { (removal) throws(ImageError) in
             let image = try resolve(reference)
             var index = try readIndex()
             if index.names[reference] == image, index.names(of: image).count > 1 {
                 index.names[reference] = nil
                 try write(index)
-                return PruneReport()
+                return
             }
-            let owners = try holds().filter { $0.value == image }.map(\.key).sorted()
+            let owners = try holds().filter { $0.value.contains(image) }.map(\.key).sorted()
             guard owners.isEmpty else {
                 let list = owners.prefix(5).map { "`\($0)`" }.joined(separator: ", ")
                 throw ImageError(
                     .inUse, "image `\(reference)` is used by \(owners.count): \(list)",
                     hint: "remove what uses it first")
             }
-            return try remove([image], &index)
+            guard !index.pinned.contains(image) else {
+                throw ImageError(
+                    .inUse, "image `\(reference)` is pinned", hint: "unpin it first")
+            }
+            try remove([image], &index, &removal)
         }
     }
 
@@ -93,24 +40,52 @@ extension ImageStore {
     public func prune(
         includingNamed: Bool = false, dryRun: Bool = false
     ) throws(ImageError) -> PruneReport {
-        try folders.locked { () throws(ImageError) in
+        try removing { (removal) throws(ImageError) in
             if !dryRun { try folders.sweep() }
             var index = try readIndex()
-            let held = Set(try holds().values)
+            let held = try held()
             let images = try imageIdentifiers().filter { image in
                 !held.contains(image) && !index.pinned.contains(image)
                     && (includingNamed || !index.names.values.contains(image))
             }
-            if dryRun { return try report(images, removing: false) }
-            return try remove(images, &index)
+            if dryRun {
+                removal.report = try unused(without: images)
+                removal.report.images = images
+            } else {
+                try remove(images, &index, &removal)
+            }
         }
+    }
+
+    /// Removes layers that neither an image has nor a running import counts on.
+    func removeUnusedLayers() throws(ImageError) {
+        _ = try removing { (removal) throws(ImageError) in
+            try removeUnused(&removal)
+        }
+    }
+
+    /// What was removed, and where the files of layers went, which are out of their places already.
+    struct Removal {
+        var report = PruneReport()
+        var staged: [String] = []
+    }
+
+    /// Takes images and layers out of their places with the lock, and then, when others can go on,
+    /// gives the disk's space back.
+    func removing(
+        _ body: (inout Removal) throws(ImageError) -> Void
+    ) throws(ImageError) -> PruneReport {
+        var removal = Removal()
+        defer { for name in removal.staged { folders.removeStaged(name) } }
+        try folders.locked { () throws(ImageError) in try body(&removal) }
+        return removal.report
     }
 
     /// Removes images, then layers that no image has: in this order, so that no image is ever
     /// without its layers. With the lock.
     private func remove(
-        _ images: [Digest], _ index: inout StoreIndex
-    ) throws(ImageError) -> PruneReport {
+        _ images: [Digest], _ index: inout StoreIndex, _ removal: inout Removal
+    ) throws(ImageError) {
         let before = index
         for image in images {
             index.names = index.names.filter { $0.value != image }
@@ -123,41 +98,44 @@ extension ImageStore {
                 try folders.images.synchronize()
             }
         }
-        var result = try report([], removing: true)
-        result.images = images
-        return result
+        removal.report.images += images
+        try removeUnused(&removal)
     }
 
-    /// The layers that no image but those has, nor a running import counts on.
-    private func report(
-        _ images: [Digest], removing: Bool
-    ) throws(ImageError) -> PruneReport {
+    /// The layers that no image but those has, nobody holds, and no running import counts on.
+    private func unused(without images: [Digest]) throws(ImageError) -> PruneReport {
         var result = PruneReport()
-        result.images = images
-        var used = try Lease.layers(in: folders)
-        for image in try imageIdentifiers() where !images.contains(image) {
+        let gone = Set(images)
+        var used = try Lease.layers(in: folders).union(try held())
+        for image in try imageIdentifiers() where !gone.contains(image) {
             // A record that cannot be read might name any layer.
             used.formUnion(try readImage(image)?.layers ?? [])
         }
         for layer in try layerIdentifiers() where !used.contains(layer) {
             result.bytes += (try? self.layer(layer)?.bytes) ?? 0
             result.layers.append(layer)
-            if removing { try removeLayer(layer) }
         }
         return result
     }
 
-    /// Out of its place at once, then file by file. Mounts of it keep what they have.
-    private func removeLayer(_ layer: Digest) throws(ImageError) {
-        let name = folders.uniqueName()
-        do throws(SystemCallError) {
-            try Files.rename(
-                layer.hexadecimal, at: folders.layers, to: name, at: folders.staging)
-        } catch {
-            throw ImageError(error, doing: "remove layer \(layer.short)")
+    private func removeUnused(_ removal: inout Removal) throws(ImageError) {
+        let unused = try unused(without: [])
+        for layer in unused.layers {
+            // Out of its place at once. Mounts of it keep what they have.
+            let name = folders.uniqueName()
+            do throws(SystemCallError) {
+                try Files.rename(
+                    layer.hexadecimal, at: folders.layers, to: name, at: folders.staging)
+            } catch {
+                throw ImageError(error, doing: "remove layer \(layer.short)")
+            }
+            removal.staged.append(name)
         }
-        folders.removeStaged(name)
+        removal.report.layers += unused.layers
+        removal.report.bytes += unused.bytes
     }
+
+    // Capacity.
 
     /// Bytes of all layers.
     func usedBytes() throws(ImageError) -> UInt64 {
@@ -166,33 +144,58 @@ extension ImageStore {
         return bytes
     }
 
-    /// Evicts images, the least recently used first, until the store is within its capacity. With
-    /// the lock. Gives those that went; none go when that would not suffice.
-    func makeRoom(keeping image: Digest) throws(ImageError) -> [Digest] {
+    /// Images that may go, the least recently used first. With the lock.
+    private func candidates(without image: Digest) throws(ImageError) -> [Digest] {
+        let index = try readIndex()
+        let held = try held()
+        return try imageIdentifiers()
+            .filter { $0 != image && !held.contains($0) && !index.pinned.contains($0) }
+            .map { (image: $0, used: lastUse(of: $0)) }
+            .sorted { $0.used < $1.used }
+            .map(\.image)
+    }
+
+    /// Bytes that an import can add, with all evicted that may go.
+    func room(for image: Digest) throws(ImageError) -> UInt64 {
+        guard options.capacityBytes != .max else { return .max }
+        return try folders.locked { () throws(ImageError) in
+            let least = try usedBytes() - unused(without: candidates(without: image)).bytes
+            return options.capacityBytes - min(least, options.capacityBytes)
+        }
+    }
+
+    /// Evicts until the store is within its capacity: layers of no image, then images, the least
+    /// recently used first. With the lock. Gives those that went; none go when that would not
+    /// suffice.
+    func makeRoom(
+        keeping image: Digest, _ removal: inout Removal
+    ) throws(ImageError) -> [Digest] {
         guard options.capacityBytes != .max else { return [] }
-        var evicted: [Digest] = []
+        var used = try usedBytes()
+        guard used > options.capacityBytes else { return [] }
+        let candidates = try candidates(without: image)
+        guard try used - unused(without: candidates).bytes <= options.capacityBytes else {
+            throw noRoom
+        }
         var index = try readIndex()
-        let held = Set(try holds().values)
-        var candidates: [(image: Digest, used: Int64)] = []
-        for candidate in try imageIdentifiers() where candidate != image {
-            guard !held.contains(candidate), !index.pinned.contains(candidate) else { continue }
-            candidates.append((candidate, lastUse(of: candidate)))
-        }
-        candidates.sort { $0.used < $1.used }
-        guard try usedBytes() > options.capacityBytes else { return [] }
-        let least = try report(candidates.map(\.image), removing: false).bytes
-        guard try usedBytes() - least <= options.capacityBytes else {
-            throw ImageError(
-                .noSpace,
-                "the images would take more than the store's \(options.capacityBytes) bytes,"
-                    + " and too few can be evicted",
-                hint: "remove or unpin images, or raise the capacity")
-        }
-        for candidate in candidates where try usedBytes() > options.capacityBytes {
-            _ = try remove([candidate.image], &index)
-            evicted.append(candidate.image)
+        try removeUnused(&removal)
+        var evicted: [Digest] = []
+        used -= removal.report.bytes
+        for candidate in candidates where used > options.capacityBytes {
+            let before = removal.report.bytes
+            try remove([candidate], &index, &removal)
+            used -= removal.report.bytes - before
+            evicted.append(candidate)
         }
         return evicted
+    }
+
+    var noRoom: ImageError {
+        ImageError(
+            .noSpace,
+            "the images would take more than the store's \(options.capacityBytes) bytes,"
+                + " and too few can be evicted",
+            hint: "remove or unpin images, or raise the capacity")
     }
 
     func lastUse(of image: Digest) -> Int64 {

@@ -88,12 +88,19 @@ public final class ImageStore: Sendable {
 
     /// Whether a layer is there and nothing is known to be wrong with it.
     func isSound(_ diffID: Digest) -> Bool {
-        let place = diffID.hexadecimal
         guard let record = try? layer(diffID), record.diffID == diffID,
-            let status = try? Files.status(of: "\(place)/layer.erofs", at: folders.layers)
+            let file = status(of: diffID)
         else { return false }
-        return status.size == record.bytes
-            && !Files.exists("\(place)/damaged", at: folders.layers)
+        return file.size == record.bytes
+    }
+
+    /// The number of a layer's file, if it is there and was not found damaged.
+    func soundFile(of diffID: Digest) -> UInt64? { status(of: diffID)?.inode }
+
+    private func status(of diffID: Digest) -> FileStatus? {
+        let place = diffID.hexadecimal
+        guard !Files.exists("\(place)/damaged", at: folders.layers) else { return nil }
+        return try? Files.status(of: "\(place)/layer.erofs", at: folders.layers)
     }
 
     /// The file of a layer's file system: what a microVM gets as a disk.
@@ -136,6 +143,13 @@ public final class ImageStore: Sendable {
             hint: "`alcove image ls` lists those that are there, `alcove image import` adds one")
     }
 
+    /// What a reference stands for that is mounted above an image: an image by its name or digest,
+    /// or a layer by its digest.
+    public func resolveShared(_ reference: String) throws(ImageError) -> Digest {
+        if let digest = Digest(reference), try layer(digest) != nil { return digest }
+        return try resolve(reference)
+    }
+
     /// What is known of an image.
     public func image(_ reference: String) throws(ImageError) -> ImageRecord {
         let identifier = try resolve(reference)
@@ -176,12 +190,8 @@ public final class ImageStore: Sendable {
 
     /// 1 to 255 characters of `a-z A-Z 0-9 . _ / : @ + -`, the first a letter or a digit.
     static func check(name: String) throws(ImageError) {
-        let isGood = name.utf8.enumerated().allSatisfy { place, byte in
-            let isWord = Character(Unicode.Scalar(byte)).isLetter && byte < 0x80
-            let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-            return isWord || isDigit || place > 0 && "._/:@+-".utf8.contains(byte)
-        }
-        guard isGood, (1...255).contains(name.utf8.count) else {
+        let isGood = isWord(name, signs: "._/:@+-") && isWord(String(name.prefix(1)), signs: "")
+        guard isGood, name.utf8.count <= 255 else {
             throw ImageError(
                 .malformed, "\(LayerEntry.shown(Array(name.utf8))) is no name for an image",
                 hint: "use up to 255 letters, digits and `. _ / : @ + -`, the first no sign")

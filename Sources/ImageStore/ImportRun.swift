@@ -7,7 +7,13 @@ final class ImportRun {
     private let archive: any ImageArchive
     private let options: ImportOptions
     private let tell: (ImportProgress) -> Bool
+    /// Bytes that new layers may take.
+    private var room: UInt64
     private var progress = ImportProgress()
+    private let start = MonotonicClock.nanoseconds
+    private var told: UInt64 = 0
+    private static let tick: Duration = .milliseconds(100)
+    private static let tickNanoseconds: UInt64 = 100_000_000
     /// Bytes of the layers before the one that is being read.
     private var bytesBefore: UInt64 = 0
     private(set) var made = 0
@@ -15,12 +21,13 @@ final class ImportRun {
 
     init(
         _ store: ImageStore, _ contents: ImageContents, _ archive: any ImageArchive,
-        _ options: ImportOptions, _ tell: @escaping (ImportProgress) -> Bool
+        _ options: ImportOptions, room: UInt64, _ tell: @escaping (ImportProgress) -> Bool
     ) {
         self.store = store
         self.contents = contents
         self.archive = archive
         self.options = options
+        self.room = room
         self.tell = tell
     }
 
@@ -79,6 +86,8 @@ final class ImportRun {
     }
 
     private func report() throws(ImageError) {
+        told = MonotonicClock.nanoseconds
+        progress.nanoseconds = told - start
         guard tell(progress) else { throw ImageError(.cancelled, "the import was cancelled") }
     }
 
@@ -86,10 +95,7 @@ final class ImportRun {
     private func make(
         _ layer: LayerDescriptor, from stream: any ByteStream
     ) throws(ImageError) {
-        let folders = store.folders
-        // Whoever else imports the same layer waits here, and then finds it made.
-        let lock = try folders.lockFile(
-            String(layer.diffID.hexadecimal.prefix(2)), at: folders.locks, waiting: true)
+        let lock = try waitForLock(of: layer.diffID)
         if store.isSound(layer.diffID) {
             present += 1
             progress.layersPresent += 1
@@ -108,17 +114,56 @@ final class ImportRun {
         try report()
     }
 
+    /// Whoever else imports the same layer waits here, and then finds it made.
+    private func waitForLock(of layer: Digest) throws(ImageError) -> Descriptor {
+        let folders = store.folders
+        let name = String(layer.hexadecimal.prefix(2))
+        let file = try folders.openLock(name, at: folders.locks)
+        if try tryLock(file) { return file }
+        progress.isWaiting = true
+        // Its holder gives it back by closing the file.
+        let what = "wait for another import"
+        let watch = try storing(what) { () throws(SystemCallError) in
+            let watch = try FileWatch()
+            _ = try watch.add("\(folders.path)/locks/\(name)", for: .closing)
+            return watch
+        }
+        let timer = try storing(what) { () throws(SystemCallError) in try Timer() }
+        while try !tryLock(file) {
+            try report()
+            try storing(what) { () throws(SystemCallError) in
+                try timer.start(Self.tick)
+                var interests = [
+                    Readiness.Interest(watch.descriptor.rawValue),
+                    Readiness.Interest(timer.descriptor.rawValue),
+                ]
+                try Readiness.wait(for: &interests)
+            }
+            _ = watch.takeChanged()
+        }
+        progress.isWaiting = false
+        return file
+    }
+
+    private func tryLock(_ file: borrowing Descriptor) throws(ImageError) -> Bool {
+        do throws(SystemCallError) {
+            return try file.lock()
+        } catch {
+            throw ImageError(error, doing: "lock the image store")
+        }
+    }
+
     private func makeAlone(
         _ layer: LayerDescriptor, from stream: any ByteStream
     ) throws(ImageError) {
         let staged = try StagedLayer(in: store.folders)
         let start = progress.bytesDone
-        var told: UInt64 = 0
-        let job = LayerImport(limits: store.options.limits, policy: options.policy) {
+        let job = LayerImport(
+            limits: store.options.limits, policy: options.policy, room: room
+        ) {
             (count) throws(ImageError) in
             self.progress.bytesDone = start + count
-            guard count - told >= 4 << 20 else { return }
-            told = count
+            guard MonotonicClock.nanoseconds - self.told >= Self.tickNanoseconds else { return }
             try self.report()
         }
         do throws(ImageError) {
@@ -126,6 +171,7 @@ final class ImportRun {
                 try job.run(stream, as: layer, to: file, directory: directory)
             }
             try staged.publish(LayerRecord(result, of: layer.diffID))
+            room -= min(room, result.file.bytes)
         } catch {
             staged.discard()
             throw error

@@ -12,12 +12,12 @@ final class LayerFile {
     /// - Parameter directory: where temporary files without a name may be.
     init(
         _ file: consuming Descriptor, directory: borrowing Descriptor, policy: LayerPolicy,
-        limits: ImageLimits
+        limits: ImageLimits, room: UInt64
     ) throws(ImageError) {
         tree = LayerTree(policy: policy, limits: limits)
         // Inodes and directories come on top of the content.
         writer = ImageFileWriter(
-            file, limit: limits.layerBytes + UInt64(limits.entries) * 8192)
+            file, limit: limits.layerBytes + UInt64(limits.entries) * 8192, room: room)
         tails = try TailStore(in: directory)
     }
 

@@ -14,7 +14,10 @@ public struct LayerDescriptor: Equatable, Sendable {
 struct LayerImport {
     let limits: ImageLimits
     let policy: LayerPolicy
-    /// Told how many packed bytes were read; throws to stop.
+    /// The largest size of the layer's file: what the store has left.
+    let room: UInt64
+    /// Told now and then how many packed bytes were read, also when that is as many as before;
+    /// throws to stop.
     let observe: (UInt64) throws(ImageError) -> Void
 
     /// What the layer holds, and what its file is known by.
@@ -38,7 +41,7 @@ struct LayerImport {
             source, limit: min(limits.packedLayerBytes, layer.blobBytes ?? .max),
             what: "the layer's archive", observe: observe)
         let content = try ArchiveReader(packed, as: .content, what: "the layer")
-        let limits = limits
+        let (limits, observe) = (limits, observe)
         let unpacked = MeteredStream(
             content, limit: limits.layerBytes, what: "the unpacked layer"
         ) { (count) throws(ImageError) in
@@ -47,8 +50,10 @@ struct LayerImport {
                     .limitExceeded,
                     "the layer unpacks to more than \(limits.expansion) times its size")
             }
+            try observe(packed.count)
         }
-        let image = try LayerFile(file, directory: directory, policy: policy, limits: limits)
+        let image = try LayerFile(
+            file, directory: directory, policy: policy, limits: limits, room: room)
         try image.fill(from: ArchiveReader(unpacked, as: .files, what: "the layer"))
         // What lies behind the end of the archive counts for the digests.
         try unpacked.drain()

@@ -18,6 +18,21 @@ enum LayerStack {
         }
     }
 
+    /// Whether the kernel lets a sandbox's own layer lie on top of a tree.
+    static func bears(_ tree: borrowing Descriptor) -> Bool {
+        do throws(SystemCallError) {
+            let clone = try Mounts.detachedClone(of: tree, attributes, subject: "image")
+            let top = try MendedDirectories().tree()
+            let options = [top.rawValue, clone.rawValue].map {
+                FileSystemOption.descriptor(name: "lowerdir+", number: $0)
+            }
+            _ = try Mounts.make("overlay", options: options, attributes: attributes)
+            return true
+        } catch {
+            return false
+        }
+    }
+
     /// What overlayfs shows of these layers, with the directories of `top` above them.
     private static func overlay(
         _ layers: ArraySlice<MountedLayer>, under top: borrowing MendedDirectories

@@ -83,28 +83,35 @@ final class StoreFolders: Sendable {
     func locked<Result>(
         _ body: () throws(ImageError) -> Result
     ) throws(ImageError) -> Result {
-        let lock = try lockFile("lock", at: root, waiting: true)
+        let lock = try lockFile("lock", at: root)
         let result = try body()
         // Closing the file gives the lock back.
         _ = consume lock
         return result
     }
 
-    /// A file of this name, locked. Nothing when somebody else holds it and waiting is not wanted.
-    func lockFile(
-        _ name: String, at directory: borrowing Descriptor, waiting: Bool
-    ) throws(ImageError) -> Descriptor? {
+    /// A file of this name, to be locked.
+    func openLock(
+        _ name: String, at directory: borrowing Descriptor
+    ) throws(ImageError) -> Descriptor {
         do throws(SystemCallError) {
-            let file = try Files.open(name, at: directory, [.readWrite, .create])
-            if waiting {
-                try file.lockWaiting()
-            } else if try !file.lock() {
-                return nil
-            }
-            return file
+            return try Files.open(name, at: directory, [.readWrite, .create])
         } catch {
             throw ImageError(error, doing: "lock the image store")
         }
+    }
+
+    /// A file of this name, locked as soon as nobody else has it locked.
+    func lockFile(
+        _ name: String, at directory: borrowing Descriptor
+    ) throws(ImageError) -> Descriptor {
+        let file = try openLock(name, at: directory)
+        do throws(SystemCallError) {
+            try file.lockWaiting()
+        } catch {
+            throw ImageError(error, doing: "lock the image store")
+        }
+        return file
     }
 
     /// A name that no other file of this store has.

@@ -1,6 +1,6 @@
 internal import CLinux
 
-/// Tells of files that are written to. Corresponds to `inotify`.
+/// Tells of files that are written to, or closed. Corresponds to `inotify`.
 public struct FileWatch: ~Copyable, Sendable {
     /// Readable when ``takeChanged()`` has something to give.
     public let descriptor: Descriptor
@@ -11,12 +11,22 @@ public struct FileWatch: ~Copyable, Sendable {
             owning: Int32(try checked(systemCall(__NR_inotify_init1, 0o2_004_000), "inotify_init")))
     }
 
+    /// What is told of a file.
+    public enum Event: UInt64, Sendable {
+        /// Corresponds to `IN_MODIFY`.
+        case writing = 0x2
+        /// Corresponds to `IN_CLOSE`.
+        case closing = 0x18
+    }
+
     /// A number for the file, the same for the same file.
-    public borrowing func add(_ path: String) throws(SystemCallError) -> Int32 {
+    public borrowing func add(
+        _ path: String, for event: Event = .writing
+    ) throws(SystemCallError) -> Int32 {
         let number = descriptor.rawValue
-        // IN_MODIFY
         let result = withAddress(of: path) {
-            systemCall(__NR_inotify_add_watch, UInt64(argument: number), $0, 2)
+            systemCall(
+                __NR_inotify_add_watch, UInt64(argument: number), $0, event.rawValue)
         }
         return Int32(try checked(result, "inotify_add_watch", path))
     }

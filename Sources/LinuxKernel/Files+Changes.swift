@@ -91,6 +91,13 @@ extension Descriptor {
         _ = systemCall(__NR_sync_file_range, UInt64(argument: rawValue), offset, count, 2)
     }
 
+    /// Has the kernel forget the content of a file that it has in memory, as far as that is on the
+    /// disk.
+    public borrowing func forgetContent() {
+        // POSIX_FADV_DONTNEED. It is advice.
+        _ = systemCall(__NR_fadvise64, UInt64(argument: rawValue), 0, 0, 4)
+    }
+
     public borrowing func setSize(_ size: UInt64) throws(SystemCallError) {
         try checked(systemCall(__NR_ftruncate, UInt64(argument: rawValue), size), "ftruncate")
     }

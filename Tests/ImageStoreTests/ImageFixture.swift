@@ -145,6 +145,38 @@ final class ImageFixture {
         return (digest, bytes.count)
     }
 
+    /// The files of a layout with one image: index, manifest and configuration.
+    func documents(of folder: String) throws -> [String] {
+        let blobs = "\(folder)/blobs/sha256/"
+        let index = try JSONReader.read(read("\(folder)/index.json"))
+        guard let manifest = index["manifests"]?.array?.first?["digest"]?.string,
+            let config = try JSONReader.read(read(blobs + manifest.dropFirst(7)))["config"]?[
+                "digest"]?.string
+        else { throw ShellFailure(script: "documents", result: folder) }
+        return ["\(folder)/index.json", blobs + manifest.dropFirst(7), blobs + config.dropFirst(7)]
+    }
+
+    /// Gives one of the documents another content, and those that name it its new digest and
+    /// length.
+    func replaceDocument(
+        _ names: [String], _ target: Int, with content: [UInt8], in folder: String
+    ) throws {
+        var content = content
+        var place = target
+        while place > 0 {
+            let old = try read(names[place])
+            let digest = SHA256.digest(of: content).hexadecimal
+            try write(content, to: "\(folder)/blobs/sha256/\(digest)")
+            var above = String(decoding: try read(names[place - 1]), as: UTF8.self)
+            above.replace(String(names[place].suffix(64)), with: digest)
+            above.replace(
+                "\"size\":\(old.count)", with: "\"size\":\(content.count)", maxReplacements: 1)
+            content = Array(above.utf8)
+            place -= 1
+        }
+        try write(content, to: names[0])
+    }
+
     static func descriptor(_ type: String, _ digest: Digest, _ count: Int) -> JSONValue {
         ["mediaType": .string(type), "digest": .string("\(digest)"), "size": JSONValue(count)]
     }

@@ -102,6 +102,55 @@ import Testing
         #expect(tree.record.identifier == image.identifier)
     }
 
+    @Test("a single layer comes above an image, by its digest")
+    func aboveByLayer() throws {
+        let fixture = try ImageFixture()
+        let store = try fixture.store()
+        var library = TarBuilder()
+        library.add("kept", .file, "of the library")
+        var other = TarBuilder()
+        other.add("kept", .file, "of the other")
+        let image = try store.importImage(from: fixture.layout(layers(), into: "one")).image
+        let shared = try store.importImage(
+            from: fixture.layout([library.archive, other.archive], name: "lib:1", into: "two")
+        ).image
+        let mounts = ImageMounts(store)
+        let layer = try store.resolveShared("\(shared.layers[0])")
+        let tree = try mounts.tree(of: image.identifier, under: [layer])
+        #expect(try Files.read("kept", at: tree.tree) == "of the library")
+        let named = try store.resolveShared("lib:1")
+        let both = try mounts.tree(of: image.identifier, under: [layer, named])
+        #expect(try Files.read("kept", at: both.tree) == "of the other")
+        #expect(mounts.mountedLayers.count == 5)
+        _ = try store.remove("lib:1")
+        try mounts.forgetRemoved()
+        #expect(mounts.mountedLayers.isEmpty)
+        let missing = SHA256.digest(of: [])
+        let error = #expect(throws: ImageError.self) {
+            try mounts.tree(of: image.identifier, under: [missing])
+        }
+        #expect(error?.code == .notFound)
+    }
+
+    @Test("a tree is asked whether a sandbox's layer can lie on it")
+    func bears() throws {
+        let fixture = try ImageFixture()
+        let store = try fixture.store()
+        let image = try store.importImage(from: fixture.layout(layers())).image
+        let tree = try ImageMounts(store, method: .best).tree(of: image.identifier)
+        let isBorne = LayerStack.bears(tree.tree)
+        #expect(isBorne)
+        // The kernel stacks two levels and no more.
+        let empty = try MendedDirectories().tree()
+        let second = try Mounts.make(
+            "overlay",
+            options: [tree.tree.rawValue, empty.rawValue].map {
+                .descriptor(name: "lowerdir+", number: $0)
+            }, attributes: [.readOnly])
+        let isBorneAgain = LayerStack.bears(second)
+        #expect(!isBorneAgain)
+    }
+
     @Test("a layer that an image has twice counts where it is higher")
     func twice() throws {
         let fixture = try ImageFixture()
@@ -160,6 +209,29 @@ import Testing
             try store.importImage(from: fixture.path + "/layout")
         }
         #expect(error?.code == .refused)
+    }
+
+    @Test("what was found damaged while it was mounted is mounted anew once it was made anew")
+    func damagedWhileMounted() throws {
+        let fixture = try ImageFixture()
+        let store = try fixture.store()
+        let layout = try fixture.layout(layers(), name: "app")
+        let image = try store.importImage(from: layout).image
+        let mounts = ImageMounts(store)
+        let first = try mounts.tree(of: image.identifier)
+        #expect(try mounts.tree(of: image.identifier) === first)
+        let path = "store/layers/\(image.layers[2].hexadecimal)/layer.erofs"
+        var bytes = try fixture.read(path)
+        bytes[1100] ^= 1
+        try fixture.write(bytes, to: path)
+        #expect(try !store.check().isSound)
+        let error = #expect(throws: ImageError.self) { try mounts.tree(of: image.identifier) }
+        #expect(error?.code == .damaged)
+        #expect(try store.importImage(from: layout).layersMade == 1)
+        let second = try mounts.tree(of: image.identifier)
+        #expect(second !== first)
+        #expect(try Files.read("kept", at: second.tree) == "of the top")
+        #expect(mounts.mountedLayers.count == 3)
     }
 
     @Test("a damaged layer is not mounted, and is once it was made anew")

@@ -136,59 +136,6 @@ import Testing
         #expect(error?.code == .notFound && error?.hint != nil)
     }
 
-    @Test("what is used or pinned is neither removed nor pruned")
-    func protection() throws {
-        let fixture = try ImageFixture()
-        let store = try fixture.store()
-        let image = try store.importImage(
-            from: fixture.layout([layer("1")], name: "app")
-        ).image.identifier
-        try store.hold(image, for: "sandbox.one")
-        try store.hold(image, for: "sandbox.two")
-        let error = #expect(throws: ImageError.self) { try store.remove("app") }
-        #expect(error?.code == .inUse && error?.message.contains("sandbox.one") == true)
-        #expect(try store.prune(includingNamed: true).images == [])
-        #expect(try store.images()[0].owners == ["sandbox.one", "sandbox.two"])
-        try store.release("sandbox.one")
-        try store.release("sandbox.two")
-        try store.release("sandbox.two")
-        try store.setPinned(true, "app")
-        #expect(try store.prune(includingNamed: true).images == [])
-        #expect(try store.images()[0].isPinned)
-        try store.setPinned(false, "app")
-        #expect(try store.prune(includingNamed: true).images == [image])
-        for bad in ["", ".x", "a/b", String(repeating: "n", count: 129)] {
-            #expect(throws: ImageError.self) { try store.hold(image, for: bad) }
-        }
-        #expect(throws: ImageError.self) { try store.hold(image, for: "gone") }
-    }
-
-    @Test("beyond its capacity the store evicts what was used longest ago, and says so")
-    func eviction() throws {
-        let fixture = try ImageFixture()
-        let probe = try fixture.store()
-        var images: [Digest] = []
-        for number in 1...3 {
-            let layout = try fixture.layout(
-                [layer("\(number)", size: 20000)], name: "n\(number)", into: "\(number)")
-            images.append(try probe.importImage(from: layout).image.identifier)
-        }
-        let full = try probe.usage().bytes
-        try probe.hold(images[0], for: "user")
-        try probe.release("user")
-        let store = try fixture.store { $0.capacityBytes = full }
-        let next = try fixture.layout([layer("4", size: 20000)], name: "n4", into: "4")
-        let result = try store.importImage(from: next)
-        #expect(result.evicted == [images[1]])
-        try store.setPinned(true, "n3")
-        try store.hold(images[0], for: "user")
-        let large = try fixture.layout([layer("5", size: 60000)], name: "n5", into: "5")
-        let error = #expect(throws: ImageError.self) { try store.importImage(from: large) }
-        #expect(error?.code == .noSpace)
-        #expect(try store.images().flatMap(\.names) == ["n1", "n3", "n4"])
-        #expect(try store.prune().layers.count == 1)
-    }
-
     @Test("a damaged layer is found and named, and made anew by an import")
     func damage() throws {
         let fixture = try ImageFixture()

@@ -43,6 +43,8 @@ public enum Need: String, CaseIterable, Sendable {
     case systemdNotify = "systemd-notify"
     case systemdSocketActivate = "systemd-socket-activate"
     case fsckErofs = "fsck.erofs"
+    case mkfsErofs = "mkfs.erofs"
+    case dumpErofs = "dump.erofs"
     case bsdtar
     case getfattr
     case skopeo
@@ -84,7 +86,7 @@ public enum Need: String, CaseIterable, Sendable {
             "needs the Python environment `build/venv` (`scripts/python-env` makes it)"
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc, .fish,
             .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .fsckErofs, .bsdtar, .getfattr, .aptGet, .jq:
+            .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq:
             "needs `\(program)` on the PATH (`scripts/setup` installs it)"
         }
     }
@@ -113,7 +115,8 @@ public enum Need: String, CaseIterable, Sendable {
         case .pythonImage: Host.exists(PackageRoot.path("build/rootfs/python.oci.tar"))
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
             .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .fsckErofs, .bsdtar, .getfattr, .aptGet, .jq, .skopeo, .umoci, .buildah:
+            .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq, .skopeo, .umoci,
+            .buildah:
             Host.executable(program) != nil
         }
     }
