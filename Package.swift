@@ -85,14 +85,15 @@ let package = Package(
             name: "Jail", dependencies: ["SandboxModel", "LinuxKernel", "CInitProtocol"],
             swiftSettings: strict),
         .systemLibrary(name: "CArchive"),
+        .systemLibrary(name: "CLZ4"),
         .systemLibrary(name: "CNettle"),
         .target(
             name: "ImageStore",
-            dependencies: ["CArchive", "CNettle", "JSON", "LinuxKernel"],
+            dependencies: ["CArchive", "CLZ4", "CNettle", "JSON", "LinuxKernel"],
             swiftSettings: strict,
-            linkerSettings: [":libarchive.a", ":libz.a", ":libzstd.a", ":libnettle.a"].map {
-                .linkedLibrary($0)
-            }),
+            linkerSettings: [
+                ":libarchive.a", ":libz.a", ":libzstd.a", ":liblz4.a", ":libnettle.a",
+            ].map { .linkedLibrary($0) }),
         .target(
             name: "HostReport", dependencies: ["SandboxModel", "LinuxKernel", "Jail", "KVM"],
             swiftSettings: strict),

@@ -12,6 +12,8 @@ enum ErofsFormat {
     enum Layout: UInt16 {
         /// All content in blocks.
         case blocks = 0
+        /// Content packed in blocks, with an index of them behind the inode.
+        case packed = 1
         /// The content beyond the last full block lies behind the inode.
         case tailed = 2
     }
@@ -21,7 +23,7 @@ enum ErofsFormat {
         var attributeBytes: Int
         var mode: UInt16
         var size: UInt64
-        /// The first block of the content, or the device.
+        /// The first block of the content, how many there are of packed content, or the device.
         var place: UInt32
         var number: UInt32
         var metadata: LayerTree.Metadata
@@ -120,11 +122,16 @@ enum ErofsFormat {
         return bytes
     }
 
+    /// What lies between an inode with packed content, its attributes counted in, and its index: a
+    /// header that says LZ4, in clusters of a block, by being zero.
+    static func indexGap(behind header: Int) -> Int { (8 - header % 8) % 8 + 16 }
+
     struct Superblock {
         let inodes: UInt64
         let blocks: UInt32
         /// The block that inodes are numbered from.
         let metadata: UInt32
+        let hasPacked: Bool
         /// 16 bytes.
         let identifier: [UInt8]
     }
@@ -146,6 +153,9 @@ enum ErofsFormat {
         bytes.put(superblock.metadata)
         bytes.put(UInt32(0))
         bytes += superblock.identifier.prefix(16)
+        bytes += [UInt8](repeating: 0, count: 16)
+        // Packed blocks begin with zeros.
+        bytes.put(UInt32(superblock.hasPacked ? 1 : 0))
         bytes += [UInt8](repeating: 0, count: 3072 - bytes.count)
         let checksum = crc32c(bytes)
         for place in 0..<4 { bytes[4 + place] = UInt8(truncatingIfNeeded: checksum >> (8 * place)) }
@@ -165,7 +175,7 @@ enum ErofsFormat {
 
 extension [UInt8] {
     /// Appends a number, its lowest byte first.
-    fileprivate mutating func put<Number: FixedWidthInteger>(_ number: Number) {
+    mutating func put<Number: FixedWidthInteger>(_ number: Number) {
         for place in 0..<(Number.bitWidth / 8) {
             append(UInt8(truncatingIfNeeded: number >> (8 * place)))
         }

@@ -28,10 +28,15 @@ struct ErofsLayout {
         var position = ErofsFormat.rootNumber * UInt64(ErofsFormat.slotSize)
         for (index, node) in tree.nodes.enumerated() where node.links > 0 {
             let header = Self.headerSize(of: node)
-            let tail = tail(of: node)
+            let isPacked = node.content.packedBlocks > 0
+            let tail = isPacked ? 0 : tail(of: node)
             position = Self.place(at: position, header: header, tail: tail)
             numbers[index] = position / UInt64(ErofsFormat.slotSize)
             position += UInt64(header + tail)
+            if isPacked {
+                position += UInt64(ErofsFormat.indexGap(behind: header))
+                position += UInt64(node.content.tailCount)
+            }
             inodes += 1
         }
     }

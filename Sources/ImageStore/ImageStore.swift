@@ -8,6 +8,8 @@ internal import LinuxKernel
 public final class ImageStore: Sendable {
     public struct Options: Sendable {
         public var limits = ImageLimits()
+        /// How the content of layers that are made from now on is kept.
+        public var packing = LayerPacking.none
         /// The most bytes that all layers may take. Beyond it, images that nobody uses or has
         /// pinned make room, the least recently used first.
         public var capacityBytes: UInt64 = .max

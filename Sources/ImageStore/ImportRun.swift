@@ -159,7 +159,8 @@ final class ImportRun {
         let staged = try StagedLayer(in: store.folders)
         let start = progress.bytesDone
         let job = LayerImport(
-            limits: store.options.limits, policy: options.policy, room: room
+            limits: store.options.limits, policy: options.policy,
+            packing: store.options.packing, room: room
         ) {
             (count) throws(ImageError) in
             self.progress.bytesDone = start + count

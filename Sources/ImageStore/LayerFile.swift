@@ -6,14 +6,17 @@ final class LayerFile {
     private(set) var tree: LayerTree
     private let writer: ImageFileWriter
     private let tails: TailStore
+    private let packing: LayerPacking
+    private var hasPacked = false
     /// Bytes of all files.
     private(set) var contentBytes: UInt64 = 0
 
     /// - Parameter directory: where temporary files without a name may be.
     init(
         _ file: consuming Descriptor, directory: borrowing Descriptor, policy: LayerPolicy,
-        limits: ImageLimits, room: UInt64
+        limits: ImageLimits, packing: LayerPacking, room: UInt64
     ) throws(ImageError) {
+        self.packing = packing
         tree = LayerTree(policy: policy, limits: limits)
         // Inodes and directories come on top of the content.
         writer = ImageFileWriter(
@@ -35,20 +38,56 @@ final class LayerFile {
 
     private func takeContent(of index: Int32, from archive: ArchiveReader) throws(ImageError) {
         let node = tree.nodes[Int(index)]
-        let tailCount = ErofsLayout.tailCount(
-            of: node.size, header: ErofsLayout.headerSize(of: node))
-        let bodyEnd = node.size - UInt64(tailCount)
         let start = writer.position / UInt64(ErofsFormat.blockSize)
         guard start + node.size / 4096 < UInt64(UInt32.max) else {
             throw ImageError(.limitExceeded, "the layer is larger than its file system can be")
         }
+        if packing == .lz4, node.size > UInt64(ErofsFormat.blockSize) {
+            try takePacked(node.size, of: index, from: archive)
+        } else {
+            try takePlain(node, of: index, from: archive)
+        }
+        contentBytes += node.size
+    }
+
+    private func takePacked(
+        _ size: UInt64, of index: Int32, from archive: ArchiveReader
+    ) throws(ImageError) {
+        var packer = BlockPacker(size: size)
+        var done: UInt64 = 0
+        try archive.readPieces { (bytes, offset) throws(ImageError) in
+            let end = offset + UInt64(bytes.count)
+            guard offset >= done, end <= size else { throw Self.outOfOrder }
+            try packer.appendZeros(offset - done, to: writer)
+            try packer.append(bytes, to: writer)
+            done = end
+        }
+        try packer.appendZeros(size - done, to: writer)
+        try packer.finish(writer)
+        tree.set(
+            LayerTree.Content(
+                tailOffset: tails.position, tailCount: UInt32(packer.index.count),
+                packedBlocks: packer.blocks),
+            of: index)
+        try tails.append(packer.index)
+        hasPacked = true
+    }
+
+    private static let outOfOrder = ImageError(
+        .malformed, "content out of order, or beyond the length")
+
+    private func takePlain(
+        _ node: LayerTree.Node, of index: Int32, from archive: ArchiveReader
+    ) throws(ImageError) {
+        let tailCount = ErofsLayout.tailCount(
+            of: node.size, header: ErofsLayout.headerSize(of: node))
+        let bodyEnd = node.size - UInt64(tailCount)
+        let start = writer.position / UInt64(ErofsFormat.blockSize)
         var done: UInt64 = 0
         var tail: [UInt8] = []
         try archive.readPieces { (bytes, offset) throws(ImageError) in
             let end = offset + UInt64(bytes.count)
-            guard offset >= done, end <= node.size else {
-                throw ImageError(.malformed, "content out of order, or beyond the length")
-            }
+            guard offset >= done, end <= node.size else { throw Self.outOfOrder }
             let bodyPart = offset < bodyEnd ? min(UInt64(bytes.count), bodyEnd - offset) : 0
             if bodyPart > 0 {
                 try writer.appendZeros(offset - done)
@@ -68,10 +107,9 @@ final class LayerFile {
         try writer.fillBlock()
         tree.set(
             LayerTree.Content(
-                start: UInt32(start), tailOffset: tails.position, tailCount: UInt16(tailCount)),
+                start: UInt32(start), tailOffset: tails.position, tailCount: UInt32(tailCount)),
             of: index)
         if tailCount > 0 { try tails.append(tail) }
-        contentBytes += node.size
     }
 
     /// Writes directories, inodes and the first block, and waits until all is on the disk.
@@ -107,7 +145,7 @@ final class LayerFile {
             firstBlock: ErofsFormat.firstBlock(
                 ErofsFormat.Superblock(
                     inodes: layout.inodes, blocks: blockCount, metadata: UInt32(metadata),
-                    identifier: identifier)))
+                    hasPacked: hasPacked, identifier: identifier)))
     }
 
     /// Targets of symbolic links that are too long to lie behind their inodes. Gives their blocks.
@@ -140,10 +178,18 @@ final class LayerFile {
         var size = node.size
         var place = node.content.start
         var tailBytes: [UInt8] = []
+        var form: ErofsFormat.Layout = tail > 0 ? .tailed : .blocks
         switch node.kind {
         case .regular:
             if tail > 0 {
                 tailBytes = Array(try tails.read(tail, at: node.content.tailOffset))
+            }
+            if node.content.packedBlocks > 0 {
+                form = .packed
+                place = node.content.packedBlocks
+                let header = ErofsFormat.inodeSize + attributes.count
+                let gap = ErofsFormat.indexGap(behind: header)
+                tailBytes.insert(contentsOf: [UInt8](repeating: 0, count: gap), at: 0)
             }
         case .symbolicLink:
             place = target ?? 0
@@ -161,7 +207,7 @@ final class LayerFile {
         bytes.reserveCapacity(ErofsFormat.inodeSize + attributes.count + tail)
         ErofsFormat.append(
             ErofsFormat.Inode(
-                layout: tail > 0 ? .tailed : .blocks, attributeBytes: attributes.count,
+                layout: form, attributeBytes: attributes.count,
                 mode: node.kind.fileType | node.metadata.permissions, size: size, place: place,
                 number: UInt32(index + 1), metadata: node.metadata, links: node.links),
             to: &bytes)

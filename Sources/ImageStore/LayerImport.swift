@@ -14,6 +14,7 @@ public struct LayerDescriptor: Equatable, Sendable {
 struct LayerImport {
     let limits: ImageLimits
     let policy: LayerPolicy
+    let packing: LayerPacking
     /// The largest size of the layer's file: what the store has left.
     let room: UInt64
     /// Told now and then how many packed bytes were read, also when that is as many as before;
@@ -53,7 +54,8 @@ struct LayerImport {
             try observe(packed.count)
         }
         let image = try LayerFile(
-            file, directory: directory, policy: policy, limits: limits, room: room)
+            file, directory: directory, policy: policy, limits: limits, packing: packing,
+            room: room)
         try image.fill(from: ArchiveReader(unpacked, as: .files, what: "the layer"))
         // What lies behind the end of the archive counts for the digests.
         try unpacked.drain()

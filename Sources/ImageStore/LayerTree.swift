@@ -12,6 +12,14 @@ public struct LayerPolicy: Equatable, Sendable {
     public init() {}
 }
 
+/// How a layer's file keeps the content of files.
+public enum LayerPacking: String, CaseIterable, Sendable {
+    /// As it is: nothing stands between a page and the disk.
+    case none
+    /// In blocks of LZ4, where these are fewer: less to read from a slow disk, and to store.
+    case lz4
+}
+
 /// The tree of one layer, held in memory: what the entries of its archive say, checked, with
 /// whiteouts in overlayfs's form. Nothing is looked up in a real file system, so that no path and
 /// no link of an archive can lead anywhere.
@@ -69,9 +77,11 @@ struct LayerTree {
     struct Content {
         /// The first block of all that is not in the tail.
         var start: UInt32 = 0
-        /// Where the tail, which is kept behind the inode, waits until then.
+        /// Where the tail, or the index of packed blocks, waits until it is written behind the
+        /// inode.
         var tailOffset: UInt64 = 0
-        var tailCount: UInt16 = 0
+        var tailCount: UInt32 = 0
+        var packedBlocks: UInt32 = 0
     }
 
     typealias Name = [UInt8]

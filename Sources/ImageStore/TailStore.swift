@@ -50,7 +50,7 @@ final class TailStore {
         let isInWindow =
             offset >= windowStart
             && offset + UInt64(count) <= windowStart + UInt64(window.count)
-        if !isInWindow { try moveWindow(to: offset) }
+        if !isInWindow { try moveWindow(to: offset, atLeast: count) }
         let place = Int(offset - windowStart)
         guard place + count <= window.count else {
             throw ImageError(.storage, "a temporary file is shorter than what was written to it")
@@ -58,8 +58,8 @@ final class TailStore {
         return window[place..<(place + count)]
     }
 
-    private func moveWindow(to offset: UInt64) throws(ImageError) {
-        var bytes = [UInt8](repeating: 0, count: Self.windowSize)
+    private func moveWindow(to offset: UInt64, atLeast least: Int) throws(ImageError) {
+        var bytes = [UInt8](repeating: 0, count: max(Self.windowSize, least))
         var span = bytes.mutableSpan
         let count: Int
         do throws(SystemCallError) {
@@ -67,7 +67,8 @@ final class TailStore {
         } catch {
             throw ImageError(error, doing: "read a temporary file")
         }
-        window = Array(bytes.prefix(count))
+        bytes.removeLast(bytes.count - count)
+        window = bytes
         windowStart = offset
     }
 }

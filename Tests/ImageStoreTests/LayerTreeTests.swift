@@ -7,15 +7,17 @@ import Testing
 /// Layers as the kernel shows them, held against what other programs unpack from them.
 @Suite struct LayerTreeTests {
     /// Imports a layer, and lists its tree as mounted and as bsdtar unpacks it.
-    private func listings(_ tar: TarBuilder) throws -> (mounted: String, unpacked: String) {
+    private func listings(
+        _ tar: TarBuilder, _ packing: LayerPacking
+    ) throws -> (mounted: String, unpacked: String) {
         let fixture = try ImageFixture()
         let layout = try fixture.layout([tar.archive], packing: .gzip)
         var options = ImportOptions()
         options.policy.devices = .keep
-        let store = try fixture.store()
+        let store = try fixture.store { $0.packing = packing }
         let image = try store.importImage(from: layout, options: options).image
         let layer = store.layerPath(image.layers[0])
-        try fixture.shell("fsck.erofs \(layer)")
+        try fixture.shell("fsck.erofs --extract \(layer)")
         try fixture.write(tar.archive, to: "layer.tar")
         let mounted = try fixture.shellWithMounts(
             """
@@ -34,8 +36,9 @@ import Testing
 
     @Test(
         "a layer has what its archive has",
-        .needs(.root, .sysAdmin, .erofs, .fsckErofs, .bsdtar, .getfattr))
-    func all() throws {
+        .needs(.root, .sysAdmin, .erofs, .fsckErofs, .bsdtar, .getfattr),
+        arguments: LayerPacking.allCases)
+    func all(packing: LayerPacking) throws {
         var tar = TarBuilder()
         tar.add("./", .directory, mode: 0o750, user: 3)
         tar.add("./bin/", .directory)
@@ -67,7 +70,7 @@ import Testing
                 ),
             ])
         tar.add("deep/of/nothing", .file, "1")
-        let (mounted, unpacked) = try listings(tar)
+        let (mounted, unpacked) = try listings(tar, packing)
         let implicit = /deep(\/of)?\|d.*/
         #expect(
             difference(
@@ -117,11 +120,49 @@ import Testing
     @Test(
         "random layers have what their archives have",
         .needs(.root, .sysAdmin, .erofs, .fsckErofs, .bsdtar, .getfattr),
-        arguments: [1, 2, 3, 4] as [UInt64])
-    func random(seed: UInt64) throws {
+        arguments: [1, 2, 3] as [UInt64], LayerPacking.allCases)
+    func random(seed: UInt64, packing: LayerPacking) throws {
         let tar = randomLayer(seed: seed, count: 600)
-        let (mounted, unpacked) = try listings(tar)
+        let (mounted, unpacked) = try listings(tar, packing)
         #expect(difference(mounted, unpacked) == [], "seed \(seed)")
+    }
+
+    @Test(
+        "content is packed where that saves blocks, and read as it was",
+        .needs(.root, .sysAdmin, .erofs, .fsckErofs, .bsdtar, .getfattr),
+        arguments: [1, 2, 3] as [UInt64])
+    func packed(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        var tar = TarBuilder()
+        let edges = [0, 1, 4095, 4096, 4097, 8191, 8192, 8193, 65535, 65536, 65537, 131_073]
+        for number in 0..<60 {
+            // What can be packed and what cannot, in turn, so that pieces begin anywhere.
+            var content: [UInt8] = []
+            let size =
+                number < edges.count ? edges[number] : Int.random(in: 0..<400_000, using: &random)
+            while content.count < size {
+                let length = Int.random(in: 1...30_000, using: &random)
+                let isRandom = Bool.random(using: &random)
+                for place in 0..<length {
+                    content.append(
+                        isRandom
+                            ? UInt8.random(in: .min ... .max, using: &random)
+                            : UInt8(truncatingIfNeeded: place / 7))
+                }
+            }
+            content.removeLast(content.count - size)
+            tar.add(
+                Array("f\(number)".utf8), .file, content,
+                attributes: number % 3 == 0 ? [("user.x", [UInt8](repeating: 1, count: 9))] : [])
+        }
+        tar.add(Array("zeros".utf8), .file, [UInt8](repeating: 0, count: 5_000_000))
+        let (mounted, unpacked) = try listings(tar, .lz4)
+        #expect(difference(mounted, unpacked) == [], "seed \(seed)")
+        let fixture = try ImageFixture()
+        let layout = try fixture.layout([tar.archive])
+        let image = try fixture.store { $0.packing = .lz4 }.importImage(from: layout).image
+        let layer = try #require(try fixture.store().layer(image.layers[0]))
+        #expect(layer.bytes < layer.contentBytes * 3 / 4)
     }
 
     @Test(
@@ -160,14 +201,17 @@ import Testing
         #expect(Int(lines.last ?? "") ?? 0 > 100)
     }
 
-    @Test("the same layer gives the same bytes, however it was packed")
-    func reproducible() throws {
+    @Test(
+        "the same layer gives the same bytes, however it was packed",
+        arguments: LayerPacking.allCases)
+    func reproducible(form: LayerPacking) throws {
         var tar = TarBuilder()
         for number in 0..<300 { tar.add("d\(number % 7)/f\(number)", .file, "\(number)") }
+        tar.add("large", .file, String(repeating: "0123456789", count: 100_000))
         var digests: Set<Digest> = []
         for packing in ImageFixture.Packing.allCases {
             let fixture = try ImageFixture()
-            let store = try fixture.store()
+            let store = try fixture.store { $0.packing = form }
             let image = try store.importImage(
                 from: fixture.layout([tar.archive], packing: packing)
             ).image

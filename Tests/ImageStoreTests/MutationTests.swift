@@ -32,13 +32,14 @@ import Testing
 
     /// Imports what may be anything. Gives whether it was taken.
     private func tryImport(
-        _ path: String, into fixture: ImageFixture, _ place: Comment
+        _ path: String, into fixture: ImageFixture, isPacked: Bool = false, _ place: Comment
     ) throws -> Bool {
         try? FileManager.default.removeItem(atPath: fixture.storePath)
         let store = try fixture.store { options in
             // Some mutations ask for much: bounds are tested elsewhere.
             options.limits.fileBytes = 64 << 20
             options.limits.layerBytes = 128 << 20
+            options.packing = isPacked ? .lz4 : .none
         }
         do {
             let image = try store.importImage(from: path).image
@@ -64,7 +65,8 @@ import Testing
             var archive = layer("x")
             mutate(&archive, &random)
             let layout = try fixture.layout([archive], into: "\(round)")
-            _ = try tryImport(layout, into: fixture, "seed \(seed), round \(round)")
+            _ = try tryImport(
+                layout, into: fixture, isPacked: round % 2 == 0, "seed \(seed), round \(round)")
         }
     }
 

@@ -43,8 +43,11 @@ enum ImportTable {
         Row("Store", .library, ["CSQLite", "LinuxKernel"]),
         Row("SandboxModel", .library),
         Row("CArchive", .systemLibrary),
+        Row("CLZ4", .systemLibrary),
         Row("CNettle", .systemLibrary),
-        Row("ImageStore", .library, ["CArchive", "CNettle", "Glibc", "JSON", "LinuxKernel"]),
+        Row(
+            "ImageStore", .library,
+            ["CArchive", "CLZ4", "CNettle", "Glibc", "JSON", "LinuxKernel"]),
         Row("Jail", .library, ["SandboxModel", "LinuxKernel", "CInitProtocol"]),
         Row("HostReport", .library, ["SandboxModel", "LinuxKernel", "Jail", "KVM"]),
         Row("JSON", .library),
