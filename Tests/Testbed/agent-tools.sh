@@ -22,7 +22,7 @@ configure_agent() {
 name = "testbed"
 
 [capacity]
-kept_memory = "256MiB"
+kept_memory = "1GiB"
 kept_disk = "1MiB"
 default_memory = "1MiB"
 default_disk = "1MiB"

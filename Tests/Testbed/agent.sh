@@ -25,7 +25,7 @@ totals_are_real() {
     equal memory "$(number "$total" memory_bytes)" "$memory"
     equal pids "$(number "$total" pids)" "$(cat /proc/sys/kernel/pid_max)"
     equal 'memory for sandboxes' \
-        "$(number "$(part allocatable "$capacity")" memory_bytes)" "$((memory - (256 << 20)))"
+        "$(number "$(part allocatable "$capacity")" memory_bytes)" "$((memory - (1 << 30)))"
     holds_text conditions "$capacity" '"conditions":[]'
 }
 
@@ -166,7 +166,7 @@ reads_are_bounded() {
 statistics_are_real() {
     local stats part
     large_file
-    create seen --memory 16MiB --cpus 0.5 --pids 16 --io-read 1GiB/s "$image" -- sh -c \
+    create seen --memory 16MiB --cpus 1 --pids 16 --io-read 1GiB/s "$image" -- sh -c \
         'while :; do :; done & while :; do cat /large >/dev/null; done'
     # The kernel sums up what was waited for every two seconds.
     until stats=$(alcove stats --json seen) && has_stalled cpu && has_stalled memory &&

@@ -21,14 +21,22 @@ at_least() { ((${2:-0} >= $3)) || say_wrong "$1: expected at least $3, got \`$2\
 
 # What hangs is a failure, and not for the machine's own time limit to find: that stands for a
 # machine that is slow. How slow this one is, its boot tells.
-read -r booted _ </proc/uptime
-booted=${booted%%.*}
-longest=$((booted * 20 > 120 ? booted * 20 : 120))
+longest=$((BOOTED * 20 > 120 ? BOOTED * 20 : 120))
 mkfifo "$work/over" "$work/never"
 exec {over}<>"$work/over" {never}<>"$work/never"
 
 # Nothing is ever written there. `sleep` would be a process to count.
 pause() { read -r -t "$1" -u "$never" || true; }
+
+# Every process that has a program, and where in the kernel it waits.
+waits_where() {
+    local process words
+    for process in /proc/[0-9]*; do
+        words=$({ tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null) || continue
+        [[ -z $words ]] || printf '%s %s: %s\n' "${process#/proc/}" "${words:0:60}" \
+            "$(awk '{ printf "%s ", $2 }' "$process/stack" 2>/dev/null)"
+    done
+}
 
 # Performs a check in a shell of its own, where the first failing command ends it.
 check() {
@@ -43,6 +51,7 @@ check() {
     worker=$!
     (
         read -r -t "$longest" -u "$over" && exit 0
+        waits_where
         printf 'no end after %s s\n' "$longest" >>"$work/said"
         kill -KILL "$worker"
         exit 1

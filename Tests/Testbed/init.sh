@@ -2,7 +2,7 @@
 set -euo pipefail
 
 # The first process of the machine that scripts/testbed boots. Runs the words of /tests/command,
-# says on the second serial line how that ended, and turns the machine off.
+# says on the second serial line that it begins and how that ended, and turns the machine off.
 export PATH=/bin:/sbin HOME=/ TERM=dumb
 
 say_result() {
@@ -29,8 +29,10 @@ stty -F /dev/ttyS1 -onlcr
 ip link set lo up
 
 read -r up _ </proc/uptime
+export BOOTED=${up%%.*}
 printf 'testbed: Linux %s on %s CPUs after %s s, controllers: %s\n' "$(uname -r)" "$(nproc)" \
     "$up" "$(cat /sys/fs/cgroup/cgroup.controllers)"
+echo up >/dev/ttyS1
 mapfile -d '' -t command </tests/command
 code=0
 "${command[@]}" </dev/null >/dev/ttyS0 2>&1 || code=$?
