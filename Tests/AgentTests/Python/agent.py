@@ -72,7 +72,7 @@ class Agent:
         self.starts = 0
         self.environment = {}
         # Where its log goes in the place of a file.
-        self.output = None
+        self.log_pipe = None
 
     # ---- The process ----
 
@@ -105,7 +105,7 @@ class Agent:
     def start(self, *arguments, serving=True):
         self.starts += 1
         os.makedirs(f"{self.folder}/run", exist_ok=True)
-        log = os.fdopen(os.dup(self.output), "ab") if self.output else \
+        log = os.fdopen(os.dup(self.log_pipe), "ab") if self.log_pipe else \
             open(f"{self.folder}/log", "ab")
         self.process = subprocess.Popen(
             [*self.command(), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,

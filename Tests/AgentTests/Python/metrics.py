@@ -267,9 +267,9 @@ def kill_cgroup(path):
 
 def a_log_that_nobody_reads():
     agent = Agent()
-    reader, agent.output = os.pipe()
+    reader, agent.log_pipe = os.pipe()
     try:
-        fcntl.fcntl(agent.output, fcntl.F_SETPIPE_SZ, 4096)
+        fcntl.fcntl(agent.log_pipe, fcntl.F_SETPIPE_SZ, 4096)
         agent.start()
         begun = scrape(agent)[("alcove_log_lines_total",)]
         for _ in range(10_000):
@@ -284,7 +284,7 @@ def a_log_that_nobody_reads():
     finally:
         agent.close()
         os.close(reader)
-        os.close(agent.output)
+        os.close(agent.log_pipe)
 
 
 def a_control_plane():
