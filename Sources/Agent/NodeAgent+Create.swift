@@ -7,8 +7,10 @@ internal import SandboxModel
 
 /// What came of a Create.
 struct Creation {
-    let sandbox: AgentAPI.Sandbox
+    let managed: ManagedSandbox
     let existed: Bool
+
+    var sandbox: AgentAPI.Sandbox { managed.sandbox }
 }
 
 extension NodeAgent {
@@ -24,7 +26,7 @@ extension NodeAgent {
             } else {
                 let managed = try admit(id, wanted)
                 managed.onCreated.add { result in
-                    done(result.map { Creation(sandbox: managed.sandbox, existed: false) })
+                    done(result.map { Creation(managed: managed, existed: false) })
                 }
                 prepare(managed)
             }
@@ -50,10 +52,10 @@ extension NodeAgent {
                 hint: "choose another id, or delete that sandbox first")
         }
         guard !existing.isCreated else {
-            return done(.success(Creation(sandbox: existing.sandbox, existed: true)))
+            return done(.success(Creation(managed: existing, existed: true)))
         }
         existing.onCreated.add { result in
-            done(result.map { Creation(sandbox: existing.sandbox, existed: true) })
+            done(result.map { Creation(managed: existing, existed: true) })
         }
     }
 

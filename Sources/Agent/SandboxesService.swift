@@ -67,11 +67,29 @@ struct SandboxesService {
             node.count(creation: result)
             switch result {
             case .success(let created):
-                call.finish(
-                    with: CreateResponse(sandbox: created.sandbox, existed: created.existed))
+                guard request.start, [.created, .starting].contains(created.managed.state) else {
+                    return call.finish(
+                        with: CreateResponse(sandbox: created.sandbox, existed: created.existed))
+                }
+                start(created, for: call)
             case .failure(let failure): call.finish(failure)
             }
         }
+    }
+
+    private func start(_ created: Creation, for call: TypedCall<CreateRequest, CreateResponse>) {
+        let managed = created.managed
+        let leave = node.start(managed, deadline: call.deadline) { result in
+            switch result {
+            case .success:
+                call.finish(
+                    with: CreateResponse(
+                        sandbox: managed.sandbox, existed: created.existed,
+                        timeline: managed.timeline.map { Moment($0) }))
+            case .failure(let failure): call.finish(failure)
+            }
+        }
+        whileWaiting(call, leave)
     }
 
     private func start(

@@ -25,7 +25,7 @@ public enum PromisedNumbers {
     /// At that load, 99 of 100 calls take at most this long.
     public static let callP99Microseconds = 5000
 
-    /// From Create to the answer of Start over the agent's socket, by Python's client, at most.
+    /// From Create until the agent says that the workload runs, over its socket, at most.
     public static let agentStartMedianMilliseconds = 2
     public static let agentStartP99Milliseconds = 6
 

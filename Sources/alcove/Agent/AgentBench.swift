@@ -11,7 +11,8 @@ enum AgentBenchCommand {
             "bench agent", summary: "measure how long the agent takes, from create to running",
             discussion: """
                 Creates and starts sandboxes through the agent's socket, on one connection, and \
-                measures each from the first call until the agent has said that its command runs. \
+                measures each from the call until the agent has said that its command runs. With \
+                `--two-calls` one call creates and another one starts. \
                 Then waits for its end and removes it, which is not in the samples but in the \
                 number a second. The command should do nothing.
                 """,
@@ -21,6 +22,7 @@ enum AgentBenchCommand {
                     "concurrency", short: "c", value: "N", default: "1",
                     help: "sandboxes in flight at the same time"),
                 Flag("warm-up", value: "N", default: "5", help: "starts before the first sample"),
+                Flag("two-calls", help: "create and start by a call each"),
                 Flag("json", help: "print one JSON line for each sample, and one for the summary"),
             ] + AgentSpec.timeFlags + SandboxFlags.flags + [Agent.socketFlag],
             arguments: [AgentSpec.image], trailing: .command,
@@ -39,12 +41,15 @@ enum AgentBenchCommand {
         let concurrency = try parsed.integer("concurrency", in: 1...1024) ?? 1
         let warmUp = try parsed.integer("warm-up", in: 0...10_000) ?? 5
         let agent = try Agent(parsed)
-        let bench = AgentBench(agent.connection, spec, concurrency: concurrency)
+        let bench = AgentBench(
+            agent.connection, spec, concurrency: concurrency,
+            startsApart: parsed.isOn("two-calls"))
         _ = try bench.run(count: warmUp)
         let result = try bench.run(count: count)
         let parameters: JSONValue = [
             "concurrency": JSONValue(concurrency), "command": JSONValue(parsed.trailing),
             "read_only": JSONValue(parsed.isOn("read-only")),
+            "two_calls": JSONValue(parsed.isOn("two-calls")),
         ]
         StandardStream.output.write(
             parsed.isOn("json") ? result.jsonLines(parameters: parameters) : result.table)
@@ -57,16 +62,20 @@ private final class AgentBench {
     private let agent: AgentConnection
     private let spec: AgentAPI.SandboxSpec
     private let concurrency: Int
+    private let startsApart: Bool
     private var begun = 0
     private var done = 0
     private var samples: [ColdStartResult.Sample] = []
     private var failure: CallFailure?
     private var lastID = 0
 
-    init(_ agent: AgentConnection, _ spec: AgentAPI.SandboxSpec, concurrency: Int) {
+    init(
+        _ agent: AgentConnection, _ spec: AgentAPI.SandboxSpec, concurrency: Int, startsApart: Bool
+    ) {
         self.agent = agent
         self.spec = spec
         self.concurrency = concurrency
+        self.startsApart = startsApart
     }
 
     func run(count: Int) throws -> ColdStartResult {
@@ -87,22 +96,28 @@ private final class AgentBench {
         begun += 1
         lastID += 1
         let id = "bench-\(ThisProcess.identifier)-\(lastID)"
-        let started = MonotonicClock.nanoseconds
-        call(SandboxesMethods.create, CreateRequest(id: id, spec: spec)) { [self] _ in
+        let asked = MonotonicClock.nanoseconds
+        let request = CreateRequest(id: id, spec: spec, start: !startsApart)
+        call(SandboxesMethods.create, request) { [self] _ in
             let created = MonotonicClock.nanoseconds
+            guard startsApart else {
+                note([("running", created - asked)])
+                return end(id, of: count)
+            }
             call(SandboxesMethods.start, StartRequest(id: id)) { [self] _ in
                 let running = MonotonicClock.nanoseconds
-                samples.append(
-                    ColdStartResult.Sample(
-                        total: running - started,
-                        timeline: [
-                            .init(what: "asked for", nanoseconds: 0),
-                            .init(what: "created", nanoseconds: created - started),
-                            .init(what: "running", nanoseconds: running - started),
-                        ]))
+                note([("created", created - asked), ("running", running - asked)])
                 end(id, of: count)
             }
         }
+    }
+
+    private func note(_ stages: [(what: String, nanoseconds: UInt64)]) {
+        samples.append(
+            ColdStartResult.Sample(
+                total: stages.last?.nanoseconds ?? 0,
+                timeline: [.init(what: "asked for", nanoseconds: 0)]
+                    + stages.map { .init(what: $0.what, nanoseconds: $0.nanoseconds) }))
     }
 
     private func end(_ id: String, of count: Int) {

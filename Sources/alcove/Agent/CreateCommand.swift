@@ -47,18 +47,13 @@ enum CreateCommand {
             }
         let id = parsed.string("id") ?? AgentSpec.newID(for: spec.image)
         let agent = try Agent(parsed)
+        let starts = parsed.isOn("start")
         let created = try agent.request(
-            SandboxesMethods.create, CreateRequest(id: id, spec: spec), to: "create `\(id)`")
+            SandboxesMethods.create, CreateRequest(id: id, spec: spec, start: starts),
+            to: "\(starts ? "start" : "create") `\(id)`")
         for warning in created.sandbox.map(SandboxText.warnings) ?? [] { Messages.warn(warning) }
-        guard parsed.isOn("start") else {
-            StandardStream.output.write(
-                parsed.isOn("json") ? MessageJSON.document(created) : "\(id)\n")
-            return 0
-        }
-        let started = try agent.request(
-            SandboxesMethods.start, StartRequest(id: id), to: "start `\(id)`")
         StandardStream.output.write(
-            parsed.isOn("json") ? MessageJSON.document(started) : "\(id)\n")
+            parsed.isOn("json") ? MessageJSON.document(created) : "\(id)\n")
         return 0
     }
 }

@@ -54,6 +54,34 @@ def life(agent):
     assert not agent.processes() and not agent.sandbox_cgroups()
 
 
+def created_and_started(agent):
+    """By one call: the answer comes when it runs, and the same call again tells what became."""
+    def create(name, *command, **more):
+        return agent.calls.sandboxes.Create(messages.CreateRequest(
+            id=name, spec=agent.spec(*command, **more), start=True), timeout=60)
+
+    answer = create("both", "sleep", "1000")
+    assert answer.sandbox.state == RUNNING and answer.sandbox.pid and not answer.existed
+    moments = [moment.nanoseconds for moment in answer.timeline]
+    assert moments and moments == sorted(moments)
+    again = create("both", "sleep", "1000")
+    assert again.existed and again.sandbox == answer.sandbox and not again.timeline
+    # One that was created alone is started; one that has ended is not started again.
+    agent.create("later", "true")
+    assert create("later", "true").existed
+    ended = agent.wait("later")
+    assert ended.outcome.exit_code == 0 and create("later", "true").sandbox == ended
+    refused(Code.ALREADY_EXISTS, agent.calls.sandboxes.Create, messages.CreateRequest(
+        id="both", spec=agent.spec("true"), start=True))
+    # Two at once are one start.
+    calls = [agent.calls.sandboxes.Create.future(messages.CreateRequest(
+        id="twice", spec=agent.spec("sleep", "1000"), start=True), timeout=60) for _ in range(2)]
+    pids = {call.result().sandbox.pid for call in calls}
+    assert len(pids) == 1 and 0 not in pids, pids
+    for name in ("both", "later", "twice"):
+        agent.delete(name, force=True)
+
+
 def endings(agent):
     """How a workload ended is told as it was."""
     cases = {"code": (["sh", "-c", "exit 3"], lambda e: e.ended.code == 3, 3),
@@ -528,5 +556,5 @@ def with_agent(part):
 
 
 run_parts(*map(with_agent, (
-    life, endings, stopping, idempotence, invalid_ids, validation, listing, watching, pausing,
+    life, created_and_started, endings, stopping, idempotence, invalid_ids, validation, listing, watching, pausing,
     snapshots, limits, surroundings)))
