@@ -202,10 +202,15 @@ def whom_the_kernel_names():
     agent = Agent(socket__allowed_users=[os.getuid() + 1])
     try:
         agent.start(serving=False)
-        eventually(lambda: os.path.exists(agent.socket))
-        with Calls(agent.socket) as calls:
-            fails(Code.UNAVAILABLE, calls.node.Info, api.node.InfoRequest(), timeout=60)
-        assert scrape(agent)["alcove_connections_total", "denied"] >= 1
+        eventually(lambda: os.path.exists(f"{agent.folder}/run/metrics.sock"))
+
+        def is_denied():
+            with Calls(agent.socket) as calls:
+                fails(Code.UNAVAILABLE, calls.node.Info, api.node.InfoRequest(), timeout=60)
+            return scrape(agent)["alcove_connections_total", "denied"] >= 1
+
+        # Before the agent listens, a client is not denied but alone.
+        eventually(is_denied)
         assert agent.terminate() == 0
     finally:
         agent.close()
