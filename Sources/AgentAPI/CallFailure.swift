@@ -71,6 +71,7 @@ extension SandboxError.Code {
         case .imageMissing, .unavailable, .commandMissing, .commandNotExecutable,
             .directoryMissing, .userMissing:
             .failedPrecondition
+        case .exhausted: .resourceExhausted
         case .setUpFailed: .internal
         case .notPermitted: .permissionDenied
         case .timedOut: .deadlineExceeded

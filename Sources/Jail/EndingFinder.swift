@@ -52,6 +52,10 @@ struct EndingFinder {
             SandboxError(
                 .commandNotExecutable, "execute `\(program)`: \(error)",
                 hint: "its interpreter or loader is not in the image")
+        case .wouldBlock:
+            SandboxError(
+                setUp: "execute `\(program)`: \(error)", error,
+                hint: "its limit of processes is reached, or the node's")
         default:
             SandboxError(.commandNotExecutable, "execute `\(program)`: \(error)")
         }

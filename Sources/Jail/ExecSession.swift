@@ -168,8 +168,9 @@ public final class ExecSession {
             return SandboxError(.setUpFailed, "limit the command's process: \(error)")
         default:
             return SandboxError(
-                .setUpFailed, "make a process in the sandbox: \(error)",
-                hint: error == .wouldBlock ? "its limit of processes is reached" : nil)
+                setUp: "make a process in the sandbox: \(error)", error,
+                hint: error == .wouldBlock
+                    ? "its limit of processes is reached, or the node's" : nil)
         }
     }
 

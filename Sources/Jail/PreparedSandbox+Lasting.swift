@@ -74,7 +74,8 @@ extension PreparedSandbox {
             return try folder.makeContent(requested: requested)
         } catch {
             throw SandboxError(
-                .setUpFailed, "make the files of the sandbox in `\(folder.path)`: \(error)")
+                setUp: "make the files of the sandbox in `\(folder.path)`: \(error)",
+                error.errorNumber)
         }
     }
 }

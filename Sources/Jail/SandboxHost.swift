@@ -362,10 +362,11 @@ extension PreparedSandbox {
         do throws(SystemCallError) {
             return try body()
         } catch {
-            throw SandboxError(
-                error.errorNumber == .notPermitted ? .notPermitted : .setUpFailed,
-                "\(step): \(error)",
-                hint: error.errorNumber == .notPermitted ? "starting a sandbox needs root" : nil)
+            guard error.errorNumber != .notPermitted else {
+                throw SandboxError(
+                    .notPermitted, "\(step): \(error)", hint: "starting a sandbox needs root")
+            }
+            throw SandboxError(setUp: "\(step): \(error)", error.errorNumber)
         }
     }
 }

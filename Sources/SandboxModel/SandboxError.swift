@@ -20,6 +20,8 @@ public struct SandboxError: Error, Equatable, Sendable {
         case limitOutOfRange = 78
         /// The image has no user of that name.
         case userMissing = 79
+        /// The host has run out of something that the set-up needs.
+        case exhausted = 80
         /// The workload ran longer than `--timeout`.
         case timedOut = 124
         /// The command is in the image and cannot be executed.
@@ -39,6 +41,7 @@ public struct SandboxError: Error, Equatable, Sendable {
             case .notPermitted: "not_permitted"
             case .limitOutOfRange: "limit_out_of_range"
             case .userMissing: "user_missing"
+            case .exhausted: "exhausted"
             case .timedOut: "timed_out"
             case .commandNotExecutable: "command_not_executable"
             case .commandMissing: "command_missing"
@@ -59,6 +62,8 @@ public struct SandboxError: Error, Equatable, Sendable {
             case .limitOutOfRange:
                 "a limit is too small to start a process, or more than the node has"
             case .userMissing: "the image has no user of that name"
+            case .exhausted:
+                "the host has no processes, descriptors, memory or disk space left"
             case .timedOut: "the command ran longer than `--timeout`"
             case .commandNotExecutable: "the command is there and cannot be executed"
             case .commandMissing: "the command is not in the image"

@@ -111,7 +111,7 @@ extension SandboxTests {
             } else {
                 let lines = result.errorOutput.split(separator: "\n")
                 #expect(lines.count == 1 && lines[0].hasPrefix("alcove: "), "\(result)")
-                #expect([66, 71].contains(result.code), "\(result)")
+                #expect([66, 71, 80].contains(result.code), "\(result)")
             }
             #expect(cgroups.sandboxes == [])
         }
