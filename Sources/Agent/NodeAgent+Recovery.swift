@@ -69,7 +69,7 @@ extension NodeAgent {
     ) -> AgentError {
         AgentError(
             "the record of \(what) `\(record.id)` cannot be read: \(error)",
-            hint: "set the record aside by `alcoved --set-record-aside`")
+            hint: AgentError.setAside, kind: .recordUnusable)
     }
 
     private func restore(

@@ -9,8 +9,18 @@ enum Daemon {
     /// As sysexits.h has them.
     private enum Code {
         static let usage: Int32 = 64
+        static let recordUnusable: Int32 = 65
         static let failure: Int32 = 71
+        static let recordUnreachable: Int32 = 74
         static let configuration: Int32 = 78
+
+        static func of(_ error: AgentError) -> Int32 {
+            switch error.kind {
+            case .recordUnusable: recordUnusable
+            case .recordUnreachable: recordUnreachable
+            case .other: failure
+            }
+        }
     }
 
     static func run(_ words: [String]) -> Never {
@@ -22,6 +32,9 @@ enum Daemon {
         } catch let error as ConfigurationError {
             for line in "\(error)".split(separator: "\n") { say(String(line)) }
             ThisProcess.exit(Code.configuration)
+        } catch let error as AgentError {
+            say("\(error)")
+            ThisProcess.exit(Code.of(error))
         } catch {
             say("\(error)")
             ThisProcess.exit(Code.failure)

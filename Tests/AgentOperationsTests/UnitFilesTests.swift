@@ -58,6 +58,7 @@ private struct UnitFile {
         #expect(unit["Type"] == ["notify"] && unit["Delegate"] == ["yes"])
         #expect(unit["ExecReload"] == ["/bin/kill -HUP $MAINPID"])
         #expect(unit["Restart"] == ["on-failure"] && unit["WatchdogSec"] == ["30"])
+        #expect(unit["RestartPreventExitStatus"] == ["64 65 78"])
         #expect(!unit["StartLimitBurst"].isEmpty && !unit["StartLimitIntervalSec"].isEmpty)
         let prefixes = [
             "SystemCall", "Restrict", "Protect", "Private", "MemoryDeny", "Lock", "ReadOnly",
