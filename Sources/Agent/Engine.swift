@@ -18,6 +18,8 @@ protocol SandboxEngine: AnyObject, Sendable {
     func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery
     /// Ends and removes what no sandbox of these numbers owns.
     func removeOrphans(keeping numbers: Set<Int64>) throws(SandboxError) -> [Orphan]
+    /// The numbers of sandboxes that have folders, rising.
+    func numbers() -> [Int64]
     /// Ends and removes what is there of a sandbox, but for its logs. Nothing of it is no error.
     func clear(_ number: Int64) throws(SandboxError)
     /// Where the logs of a sandbox are, while it runs and after.

@@ -29,6 +29,11 @@ final class Journal {
             }
         }
 
+        mutating func put(_ sandbox: AgentAPI.Sandbox, number: Int64) {
+            change.put(
+                .sandbox, StoredRecord(id: sandbox.id, number: number, bytes: sandbox.encoded()))
+        }
+
         mutating func remove(_ managed: ManagedSandbox) {
             for kind in [RecordKind.sandbox, .removal, .limitChange, .requested] {
                 change.remove(kind, id: managed.id)

@@ -86,9 +86,11 @@ extension NodeAgent {
     private func prepare(_ managed: ManagedSandbox) {
         let order = order(for: managed)
         let engine = managed.engine
+        let sandbox = managed.sandbox
         offload(to: spawner) { () throws(SandboxError) -> any PreparedStart in
             let prepared = try engine.prepare(order)
             try prepared.layGround()
+            try engine.folder(of: order.number).keep(sandbox.note(limits: prepared.limits))
             return prepared
         } then: { [self] result in
             steps.reached(.createPrepared)

@@ -76,6 +76,7 @@ extension NodeAgent {
             managed.sandbox.spec?.limits = AgentAPI.Limits(managed.spec.limits)
             managed.sandbox.limits = statuses.map { AgentAPI.LimitStatus($0) }
         }
+        if case .success = result { keepNote(of: managed) }
         if managed.state.holdsReservation {
             let reserved = request(of: managed.spec.limits, on: managed.engine)
             _ = admission.adopt(reserved, for: managed.id)

@@ -25,6 +25,7 @@ extension NodeAgent {
         // Before anything reserves.
         restoreOverheads()
         try restoreImages()
+        try takeOverUnknown()
         let beside = RecordsBeside(
             removals: try table(of: .removal), limitChanges: try table(of: .limitChange),
             requested: try table(of: .requested))

@@ -91,9 +91,7 @@ final class NodeAgent: @unchecked Sendable {
             // given, written down or not.
             let base = Self.number(in: try store.value(Self.numberKey))
             lastNumber = base + 1 << 32
-            var change = Change()
-            change.set(Self.numberKey, to: Array("\(lastNumber)".utf8))
-            try store.commit(change)
+            try Self.write(base: lastNumber, to: journal)
         } catch {
             throw AgentError(error)
         }
@@ -104,6 +102,26 @@ final class NodeAgent: @unchecked Sendable {
         journal.history.onWatchersChange = { [unowned self] in gaugesChanged() }
         followMeasures()
         journal.onFailureChange = { [unowned self] in noteRecordFailure() }
+    }
+
+    /// On a full disk it goes with the first change that can be written, which is before any that
+    /// gives a number.
+    private static func write(base: Int64, to journal: Journal) throws(StoreError) {
+        let bytes = Array("\(base)".utf8)
+        var change = Change()
+        change.set(numberKey, to: bytes)
+        do throws(StoreError) {
+            try journal.store.commit(change)
+        } catch {
+            guard error.kind == .full else { throw error }
+            journal.setLater(numberKey, to: bytes)
+        }
+    }
+
+    /// Numbers from here on are behind those that are there already.
+    func passNumber(_ number: Int64) {
+        lastNumber = max(lastNumber, (number >> 32 + 1) << 32)
+        journal.setLater(Self.numberKey, to: Array("\(lastNumber)".utf8))
     }
 
     /// A number that no other sandbox of this node has or had.

@@ -97,6 +97,11 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
         try host.removeCgroup(named: Self.name(of: number))
     }
 
+    func numbers() -> [Int64] {
+        let names = (try? DirectoryListing.names(in: folders)) ?? []
+        return names.compactMap(Self.number).sorted()
+    }
+
     func removeOrphans(keeping numbers: Set<Int64>) throws(SandboxError) -> [Orphan] {
         var removed: [Orphan] = []
         for name in try host.lastingCgroups() {
@@ -263,7 +268,10 @@ final class NetworkPool: Sendable {
         do throws(SystemCallError) {
             if let made = try NetworkNamespace.make(count: 1).first { return made }
         } catch {
-            throw SandboxError(.setUpFailed, "make a network namespace: \(error)")
+            throw SandboxError(
+                error.errorNumber == .noSpace || error.errorNumber == .wouldBlock
+                    ? .exhausted : .setUpFailed, "make a network namespace: \(error)",
+                hint: "`user.max_net_namespaces` bounds how many there are")
         }
         throw SandboxError(.setUpFailed, "make a network namespace")
     }

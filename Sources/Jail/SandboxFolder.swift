@@ -33,7 +33,10 @@ public struct SandboxFolder: Hashable, Sendable {
         static let report = "report"
         static let logs = ["log.0", "log.1"]
         static let control = "control"
-        static let all = [report] + logs + [control]
+        static let note = "sandbox"
+        static let newNote = "sandbox.new"
+        /// The note first: what has none is nobody's.
+        static let all = [note, newNote, report] + logs + [control]
     }
 
     /// Makes the folder, for root alone, below one that is there. One that is there already is
@@ -43,8 +46,38 @@ public struct SandboxFolder: Hashable, Sendable {
             try Files.makeDirectory(path, permissions: 0o700)
         } catch {
             guard error.errorNumber != .exists else { return }
-            throw SandboxError(.setUpFailed, "make the folder of a sandbox: \(error)")
+            throw SandboxError(
+                setUp: "make the folder of a sandbox: \(error)", error.errorNumber)
         }
+    }
+
+    /// Writes down, beside what belongs to the sandbox, what it is. Its owner's own words, for one
+    /// who has lost all else.
+    ///
+    /// - Parameter replacing: there is a note already, which stays until this one is whole.
+    public func keep(_ note: [UInt8], replacing: Bool = false) throws(SandboxError) {
+        do throws(SystemCallError) {
+            guard replacing else { return try Self.write(note, to: path + "/" + Name.note) }
+            try Self.write(note, to: path + "/" + Name.newNote)
+            let directory = try Files.open(path, [.path, .directory])
+            try Files.rename(Name.newNote, to: Name.note, at: directory)
+        } catch {
+            throw SandboxError(
+                setUp: "write down what a sandbox is: \(error)", error.errorNumber)
+        }
+    }
+
+    private static func write(_ bytes: [UInt8], to path: String) throws(SystemCallError) {
+        try Files.open(path, [.writeOnly, .create, .truncate, .noFollow], permissions: 0o600)
+            .writeAll(bytes)
+    }
+
+    /// What was written down; nothing where nothing was.
+    public func note(atMost count: Int = 1 << 20) -> [UInt8]? {
+        guard let file = try? Files.open(path + "/" + Name.note, [.readOnly, .noFollow]),
+            let bytes = try? file.read(atMost: count, at: 0), !bytes.isEmpty
+        else { return nil }
+        return bytes
     }
 
     /// Removes the files and the folder. What is not there is no error.

@@ -52,6 +52,8 @@ final class FakeEngine: SandboxEngine {
         return orphans
     }
 
+    func numbers() -> [Int64] { world.folder.names().compactMap { Int64($0) }.sorted() }
+
     func clear(_ number: Int64) throws(SandboxError) {
         try world.begin(.clear)
         world.process(number)?.kill()
