@@ -58,6 +58,11 @@ struct AgentTests {
         try AgentScript("session").run()
     }
 
+    @Test("full, damaged and read-only disks, full tables and other versions cost no sandbox")
+    func faults() throws {
+        try AgentScript("faults").run()
+    }
+
     @Test("an agent that is killed anywhere loses nothing it said, and leaves nothing")
     func crash() throws {
         try AgentScript("crash").run()
