@@ -39,16 +39,10 @@ enum LayerStack {
     ) throws(SystemCallError) -> Descriptor {
         // Overlayfs takes a layer from a mount that is attached nowhere, and each mount once.
         var clones: [Clone] = []
-        // It wants two: something empty will do.
-        if layers.count == 1 || top.isNeeded {
-            let tree = try top.tree()
-            clones.append(
-                Clone(try Mounts.detachedClone(of: tree, attributes, subject: "layer")))
-        }
-        for layer in layers {
-            clones.append(
-                Clone(try Mounts.detachedClone(of: layer.tree, attributes, subject: "layer")))
-        }
+        if top.isNeeded { clones.append(try Clone(of: top.tree())) }
+        for layer in layers { clones.append(try Clone(of: layer.tree)) }
+        // It wants two: something empty will do, below, since the topmost has the root's mode.
+        if clones.count == 1 { clones.append(try Clone(of: MendedDirectories().tree())) }
         let options = clones.map {
             FileSystemOption.descriptor(name: "lowerdir+", number: $0.descriptor.rawValue)
         }
@@ -59,7 +53,9 @@ enum LayerStack {
     private final class Clone {
         let descriptor: Descriptor
 
-        init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+        init(of tree: borrowing Descriptor) throws(SystemCallError) {
+            descriptor = try Mounts.detachedClone(of: tree, attributes, subject: "layer")
+        }
     }
 
     // Directories that a layer's archive only goes through.

@@ -81,12 +81,12 @@ internal import LinuxKernel
             reached(0)
             let tree = try mounts.tree(of: image)
             reached(1)
-            kept.append(root(of: tree, isWritable: false))
+            kept.append(Root(clone(of: tree)))
             let lookup = times[1].last ?? 0
             times[2].append(lookup + MonotonicClock.nanoseconds - start)
             start = MonotonicClock.nanoseconds
-            kept.append(root(of: tree, isWritable: true))
-            times[3].append(lookup + MonotonicClock.nanoseconds - start)
+            kept.append(try writable(image, mounts))
+            times[3].append(MonotonicClock.nanoseconds - start)
         }
         let names = ["nothing mounted", "looked up", "read-only root", "writable root"]
         for (what, values) in zip(names, times) {
@@ -99,8 +99,9 @@ internal import LinuxKernel
     private static func mount(
         _ name: String, _ count: Int, in store: ImageStore
     ) throws(ImageError) {
-        let image = try ImageMounts(store).tree(of: store.resolve(name))
-        let roots = (0..<count).map { _ in root(of: image, isWritable: true) }
+        let (mounts, image) = (ImageMounts(store), try store.resolve(name))
+        var roots: [Root] = []
+        for _ in 0..<count { roots.append(try writable(image, mounts)) }
         let paths = roots.map { "/proc/\(ThisProcess.identifier)/fd/\($0.descriptor.rawValue)\n" }
         do throws(SystemCallError) {
             try Files.open("/proc/self/fd/1", .writeOnly).writeAll(Array(paths.joined().utf8))
@@ -117,29 +118,15 @@ internal import LinuxKernel
         init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
     }
 
-    /// A sandbox's root: a clone, and where it is writable, memory with a limit above it.
-    private static func root(of image: MountedImage, isWritable: Bool) -> Root {
+    private static func writable(
+        _ image: Digest, _ mounts: ImageMounts
+    ) throws(ImageError) -> Root {
+        Root(try mounts.writableTree(of: image, scratch: .memory(bytes: 64 << 20)))
+    }
+
+    private static func clone(of image: MountedImage) -> Descriptor {
         do throws(SystemCallError) {
-            let clone = try Mounts.detachedClone(
-                of: image.tree, [.readOnly], subject: "image")
-            guard isWritable else { return Root(clone) }
-            let scratch = try Mounts.make(
-                "tmpfs",
-                options: [
-                    .text(name: "size", value: "67108864"),
-                    .text(name: "nr_inodes", value: "16384"),
-                ], attributes: [])
-            for name in ["upper", "work"] { try Files.makeDirectory(name, at: scratch) }
-            let upper = try Files.open("upper", at: scratch, [.path, .directory])
-            let work = try Files.open("work", at: scratch, [.path, .directory])
-            return Root(
-                try Mounts.make(
-                    "overlay",
-                    options: [
-                        .descriptor(name: "lowerdir+", number: clone.rawValue),
-                        .descriptor(name: "upperdir", number: upper.rawValue),
-                        .descriptor(name: "workdir", number: work.rawValue),
-                    ], attributes: [.noSetUserID, .noDevices]))
+            return try Mounts.detachedClone(of: image.tree, [.readOnly], subject: "image")
         } catch {
             fail(error)
         }

@@ -171,11 +171,13 @@ import Testing
         let fixture = try ImageFixture()
         let store = try fixture.store()
         var tar = TarBuilder()
+        tar.add("./", .directory, mode: 0o711, user: 3, group: 4)
         tar.add("a", .file, "a")
         if hasWhiteout { tar.add(".wh.b", .file) }
         let image = try store.importImage(from: fixture.layout([tar.archive])).image
         let tree = try ImageMounts(store).tree(of: image.identifier)
-        #expect(try fixture.shell("ls -A \(path(of: tree))/") == "a\n")
+        let output = try fixture.shell("cd \(path(of: tree))/; ls -A; stat -c %a:%u:%g .")
+        #expect(output == "a\n711:3:4\n")
     }
 
     @Test("layers are mounted by loop devices where files cannot be", .needs(.loopDevices))
@@ -248,6 +250,70 @@ import Testing
         #expect(error?.message.contains("\(image.layers[1])") == true)
         #expect(try store.importImage(from: layout).layersMade == 1)
         #expect(try Files.read("kept", at: mounts.tree(of: image.identifier).tree) == "of the top")
+    }
+}
+
+/// What sandboxes change of an image.
+@Suite(.needs(.root, .sysAdmin, .erofs, .overlay)) struct ScratchTests {
+    private func image(_ fixture: ImageFixture) throws -> (ImageMounts, Digest) {
+        let store = try fixture.store()
+        var low = TarBuilder()
+        low.add("./", .directory, mode: 0o711, user: 3, group: 4)
+        low.add("file", .file, "of the image")
+        low.add("gone", .file, "of the image")
+        var high = TarBuilder()
+        high.add("dir/file", .file, "of the image")
+        let image = try store.importImage(from: fixture.layout([low.archive, high.archive])).image
+        return (ImageMounts(store), image.identifier)
+    }
+
+    private func expectLimited(_ fixture: ImageFixture, _ root: borrowing Descriptor) throws {
+        let path = "/proc/\(ProcessInfo.processInfo.processIdentifier)/fd/\(root.rawValue)"
+        let output = try fixture.shell(
+            """
+            cd \(path)/
+            echo changed > file
+            rm gone
+            echo more >> dir/file
+            if head -c 9M /dev/zero > large 2> /dev/null; then echo not limited; fi
+            test $(stat -c %s large) -le 8388608
+            rm large
+            head -c 3M /dev/zero > large
+            stat -c %a:%u:%g .
+            ls
+            cat file dir/file
+            """)
+        #expect(output == "711:3:4\ndir\nfile\nlarge\nchanged\nof the imagemore\n")
+    }
+
+    @Test("changes go to memory, within their limit, and not to the image")
+    func memory() throws {
+        let fixture = try ImageFixture()
+        let (mounts, image) = try image(fixture)
+        for _ in 0..<2 {
+            let root = try mounts.writableTree(of: image, scratch: .memory(bytes: 8 << 20))
+            try expectLimited(fixture, root)
+        }
+        #expect(try Files.read("file", at: mounts.tree(of: image).tree) == "of the image")
+    }
+
+    @Test(
+        "changes go to the disk, within their limit, and nothing is left of them",
+        .needs(.loopDevices, .mkfsExt4))
+    func disk() throws {
+        let fixture = try ImageFixture()
+        let (mounts, image) = try image(fixture)
+        try fixture.shell("mkdir scratch")
+        for _ in 0..<2 {
+            let root = try mounts.writableTree(
+                of: image, scratch: .disk(in: fixture.path + "/scratch", bytes: 8 << 20))
+            try expectLimited(fixture, root)
+        }
+        #expect(try fixture.shell("ls -A scratch") == "")
+        let error = #expect(throws: ImageError.self) {
+            _ = try Scratch.disk(in: fixture.path + "/scratch", bytes: 4096)
+        }
+        #expect(error?.code == .unsupported)
     }
 }
 

@@ -43,6 +43,7 @@ public enum Need: String, CaseIterable, Sendable {
     case systemdNotify = "systemd-notify"
     case systemdSocketActivate = "systemd-socket-activate"
     case fsckErofs = "fsck.erofs"
+    case mkfsExt4 = "mkfs.ext4"
     case mkfsErofs = "mkfs.erofs"
     case dumpErofs = "dump.erofs"
     case bsdtar
@@ -86,7 +87,7 @@ public enum Need: String, CaseIterable, Sendable {
             "needs the Python environment `build/venv` (`scripts/python-env` makes it)"
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc, .fish,
             .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq:
+            .mkfsExt4, .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq:
             "needs `\(program)` on the PATH (`scripts/setup` installs it)"
         }
     }
@@ -115,8 +116,9 @@ public enum Need: String, CaseIterable, Sendable {
         case .pythonImage: Host.exists(PackageRoot.path("build/rootfs/python.oci.tar"))
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
             .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq, .skopeo, .umoci,
-            .buildah:
+            .mkfsExt4, .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq,
+            .skopeo,
+            .umoci, .buildah:
             Host.executable(program) != nil
         }
     }
