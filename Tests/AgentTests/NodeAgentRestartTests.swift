@@ -181,6 +181,39 @@ import Testing
         #expect(node.agent.registry["removed"] == nil && node.world.processes.isEmpty)
     }
 
+    @Test("with an empty record, sandboxes are what their folders and processes say")
+    func emptyRecord() throws {
+        let node = try TestNode { $0.sandboxesLimit = 10 }
+        for id in ["created", "running", "paused", "ended", "deleted"] { try node.create(id) }
+        for id in ["running", "paused", "ended", "deleted"] {
+            try node.start(try managed(node, id))
+        }
+        try node.setPaused(try managed(node, "paused"), true)
+        try node.update(try managed(node, "running"), memory: 128 << 20)
+        try node.process(of: managed(node, "ended")).exit(code: 7)
+        try node.settle()
+        try node.delete(try managed(node, "deleted"), force: true)
+        let spec = try managed(node, "running").sandbox.spec
+        let number = try managed(node, "running").number
+        let reserved = node.agent.admission.reserved
+        try node.restart(losesRecord: true)
+        try node.settle()
+        #expect(try managed(node, "created").state == .created)
+        #expect(try managed(node, "running").state == .running)
+        #expect(try managed(node, "running").sandbox.spec == spec)
+        #expect(try managed(node, "running").number == number)
+        #expect(try managed(node, "paused").state == .paused)
+        #expect(try managed(node, "ended").state == .stopped)
+        #expect(node.agent.registry["deleted"] == nil && node.agent.registry.count == 4)
+        #expect(node.agent.admission.reserved == reserved)
+        // Numbers go on behind those that are there, also over another restart.
+        #expect(try node.create("new").number > number)
+        try node.restart()
+        try node.settle()
+        #expect(try node.create("newer").number > managed(node, "new").number)
+        #expect(node.agent.registry.count == 6 && node.world.violations == [])
+    }
+
     @Test("what is left of an end is cleared once the end is written down")
     func clearedLater() throws {
         let node = try TestNode()

@@ -61,14 +61,16 @@ final class TestNode {
 
     /// The agent is gone from one moment to the next, and another one finds its record.
     ///
-    /// - Parameter call: which calls of the new one wait.
-    func restart(holding call: FakeWorld.Call? = nil) throws {
+    /// - Parameters:
+    ///   - call: which calls of the new one wait.
+    ///   - losesRecord: what it finds is an empty one.
+    func restart(holding call: FakeWorld.Call? = nil, losesRecord: Bool = false) throws {
         repairRecord()
         stopThreads()
         if let call { world.hold(call) }
         // The old one may still have its record open.
         let copy = try Folder()
-        for name in ["alcove.db", "alcove.db-wal"] {
+        for name in ["alcove.db", "alcove.db-wal"] where !losesRecord {
             try FileManager.default.copyItem(
                 atPath: "\(folder.path)/\(name)", toPath: "\(copy.path)/\(name)")
         }

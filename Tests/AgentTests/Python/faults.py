@@ -344,6 +344,10 @@ def corrupt(agent):
         agent.wait("new")
         reserved = agent.capacity().reserved.sandboxes
         assert reserved == 1, reserved
+        # Nobody takes it from an agent that has it.
+        taken = subprocess.run([*agent.command(), "--set-record-aside"], check=False,
+                               capture_output=True, text=True)
+        assert taken.returncode == 71 and "open" in taken.stderr, taken
         # Deleted ones do not come back with the next empty record.
         agent.delete_all()
         agent.expect_nothing_left()
