@@ -255,7 +255,9 @@ import Testing
         try expectNothing(in: fixture)
     }
 
-    @Test("a million empty files are refused at the limit that is given by default")
+    @Test(
+        "a million empty files are refused at the limit that is given by default",
+        .needs(.python3))
     func million() throws {
         let fixture = try ImageFixture()
         let made = try fixture.shell(
