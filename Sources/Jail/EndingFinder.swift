@@ -26,7 +26,7 @@ struct EndingFinder {
             let name = SystemCallTable.name(of: UInt32(bitPattern: call)) ?? "\(call)"
             return .denied(call: name, more: reports.denied.count - 1, exit: exit(cause))
         }
-        if memoryEvents("oom_kill") > 0 { return .outOfMemory }
+        if memoryEvents("oom_kill") > 0, !isOverByItself { return .outOfMemory }
         if reports.started == nil, case .exited(let code) = cause {
             return .failed(
                 SandboxError(
@@ -34,6 +34,13 @@ struct EndingFinder {
                     hint: "is it of the same version? `alcove doctor` says where it is"))
         }
         return .ended(exit(cause))
+    }
+
+    /// Where the memory limit is the node's alone, one process is killed, and the workload may live
+    /// on and end as it likes. What was killed is 137 to its shell.
+    private var isOverByItself: Bool {
+        guard let exit = reports.exit else { return false }
+        return exit.code != SandboxOutcome.outOfMemoryCode
     }
 
     /// Nothing but SIGKILL ends alcove-init before it has told the workload's end.

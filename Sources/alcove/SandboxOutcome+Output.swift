@@ -18,7 +18,10 @@ extension SandboxOutcome {
             "a process was killed: it made the denied call `\(call)`"
                 + (more > 0 ? ", and \(more) more" : "")
                 + " (`--denied-calls errno` makes such calls fail instead)"
-        case .outOfMemory: "the sandbox was killed: its memory limit is used up"
+        case .outOfMemory:
+            limits.contains { $0.kind == .memory && $0.holds }
+                ? "the sandbox was killed: its memory limit is used up"
+                : "the sandbox was killed: the node is out of memory"
         case .timedOut: "the sandbox was stopped: its time is over"
         case .failed(let error): "\(error)"
         }

@@ -47,6 +47,7 @@ start_agent() {
 # After a check that failed: what it left must not fail others.
 after_failure() {
     tail -n 2 "$agent_log"
+    echo max >"$tree/memory.max"
     kill -0 "$(agent)" 2>/dev/null || (start_agent) || return 0
     alcove ps --all --quiet | xargs -r alcove rm -f >/dev/null 2>&1 || true
 }

@@ -88,6 +88,23 @@ run_is_out_of_memory() {
     equal left "$(alcove ps -aq)" ''
 }
 
+# As on a node that is used up: the limit is not a sandbox's own. One process is killed, and what
+# comes of that is the workload's affair.
+node_out_of_memory() {
+    echo 64M >"$tree/memory.max"
+    create lives-on "$image" -- sh -c 'tail /dev/zero; echo "after $?"'
+    alcove wait lives-on
+    equal output "$(alcove logs lives-on 2>/dev/null)" 'after 137'
+    create dies "$image" -- tail /dev/zero
+    ends_out_of_memory dies
+    code=0
+    alcove run "$image" -- tail /dev/zero 2>complaints || code=$?
+    equal code "$code" 137
+    holds_text complaints "$(cat complaints)" 'the node is out of memory'
+    echo max >"$tree/memory.max"
+    alcove rm lives-on dies
+}
+
 enough_memory() {
     create fits --memory 64MiB "$image" -- sh -c \
         'dd if=/dev/zero of=/dev/null bs=24M count=2 && dd if=/dev/zero of=/tmp/f bs=1M count=16'
@@ -212,6 +229,7 @@ check 'out of memory is told by all that tell' out_of_memory_is_told
 check 'files in memory count' out_of_memory_in_files
 check 'a command that is run inside counts' out_of_memory_by_a_command
 check 'run through the agent tells out of memory' run_is_out_of_memory
+check 'a node out of memory is told apart' node_out_of_memory
 check 'less memory than the limit is fine' enough_memory
 check 'the least memory never kills the agent' least_memory
 check 'more processes than the limit cannot be started' too_many_processes
