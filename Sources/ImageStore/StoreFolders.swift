@@ -59,23 +59,31 @@ final class StoreFolders: Sendable {
         }
     }
 
+    /// The directory that leads to it must be there.
     private static func makeDirectory(_ path: String) throws(SystemCallError) {
         guard !Files.exists(path) else { return }
         let cut = path.lastIndex(of: "/")
         let parent = cut.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         let name = cut.map { String(path[path.index(after: $0)...]) } ?? path
-        try Files.makeDirectory(
-            name, at: Files.open(parent, [.path, .directory]), permissions: 0o700)
+        let above = try Files.open(parent, [.path, .directory])
+        try makeDirectory(name, in: above)
     }
 
-    private static func directory(
+    /// One that is there, or that somebody else makes at the same time, is no error.
+    private static func makeDirectory(
         _ name: String, in parent: borrowing Descriptor
-    ) throws(SystemCallError) -> Descriptor {
+    ) throws(SystemCallError) {
         do throws(SystemCallError) {
             try Files.makeDirectory(name, at: parent, permissions: 0o700)
         } catch {
             guard error.errorNumber == .exists else { throw error }
         }
+    }
+
+    private static func directory(
+        _ name: String, in parent: borrowing Descriptor
+    ) throws(SystemCallError) -> Descriptor {
+        try makeDirectory(name, in: parent)
         return try Files.open(name, at: parent, [.readOnly, .directory, .noFollow])
     }
 

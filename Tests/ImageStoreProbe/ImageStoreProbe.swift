@@ -14,13 +14,13 @@ internal import LinuxKernel
     static func main() {
         let words = Array(CommandLine.arguments.dropFirst())
         guard words.count >= 2 else {
-            print(usage)
+            StandardStream.error.write(usage + "\n")
             ThisProcess.exit(64)
         }
         do throws(ImageError) {
             try run(words[1], Array(words.dropFirst(2)), in: ImageStore(words[0]))
         } catch {
-            print("\(error.code.rawValue): \(error)")
+            StandardStream.error.write("\(error.code.rawValue): \(error)\n")
             ThisProcess.exit(1)
         }
     }
@@ -44,7 +44,7 @@ internal import LinuxKernel
         case ("ready", 1): try ready(arguments[0], in: store)
         case ("mount", 2): try mount(arguments[0], Int(arguments[1]) ?? 1, in: store)
         default:
-            print(usage)
+            StandardStream.error.write(usage + "\n")
             ThisProcess.exit(64)
         }
     }
