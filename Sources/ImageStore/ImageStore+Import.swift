@@ -142,7 +142,7 @@ extension ImageStore {
     }
 
     /// Notes that an image was used now.
-    func touch(_ image: Digest) throws(ImageError) {
+    public func touch(_ image: Digest) throws(ImageError) {
         do throws(SystemCallError) {
             try Files.touch(image.hexadecimal + ".json", at: folders.images)
         } catch {
