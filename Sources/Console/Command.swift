@@ -151,6 +151,13 @@ public struct Command: Equatable, Sendable {
         return words.joined(separator: " ")
     }
 
+    /// Whether the first argument is the one that is left out where fewer are given, as in
+    /// `[NAME] PATH`.
+    var hasOptionalFirst: Bool {
+        arguments.count > 1 && !arguments[0].isRequired && !arguments[0].isRepeatable
+            && arguments.dropFirst().allSatisfy { $0.isRequired && !$0.isRepeatable }
+    }
+
     /// What is wrong with the declaration itself; a test asserts that it is empty.
     public func faults() -> [String] {
         var faults: [String] = []
@@ -180,7 +187,9 @@ public struct Command: Equatable, Sendable {
             if argument.isRepeatable && !isLast {
                 faults.append("\(fullName): \(argument.name) repeats and is not the last")
             }
-            if argument.isRequired && place > 0 && !arguments[place - 1].isRequired {
+            if argument.isRequired && place > 0 && !arguments[place - 1].isRequired
+                && !hasOptionalFirst
+            {
                 faults.append("\(fullName): \(argument.name) is required after an optional one")
             }
         }

@@ -148,8 +148,9 @@ private struct CommandParser {
     }
 
     func check() throws(FlagError) {
+        let skipped = command.hasOptionalFirst ? 1 : 0
         for (place, argument) in command.arguments.enumerated()
-        where argument.isRequired && arguments.count <= place {
+        where argument.isRequired && arguments.count <= place - skipped {
             throw FlagError("\(argument.name) is missing", hint: "usage: \(command.usage)")
         }
         let isOpen = command.arguments.last?.isRepeatable ?? false

@@ -20,7 +20,9 @@ public struct ParsedCommand: Equatable, Sendable {
         guard let place = command.arguments.firstIndex(where: { $0.name == name }) else {
             preconditionFailure("\(command.fullName) declares no argument \(name)")
         }
-        let rest = arguments.dropFirst(place)
+        let isShort = command.hasOptionalFirst && arguments.count < command.arguments.count
+        if isShort, place == 0 { return [] }
+        let rest = arguments.dropFirst(isShort ? place - 1 : place)
         return Array(command.arguments[place].isRepeatable ? rest : rest.prefix(1))
     }
 

@@ -53,6 +53,23 @@ import Testing
         #expect(Program("p", summary: "", commands: [bad, bad]).faults().count == 8 + 1 + 2)
     }
 
+    @Test("The first of two arguments can be the one that is left out")
+    func optionalFirst() throws {
+        let command = Command(
+            "add", summary: "",
+            arguments: [
+                Argument("NAME", required: false, help: ""), Argument("PATH", help: ""),
+            ])
+        #expect(command.faults().isEmpty && command.usage == "alcove add [flags] [NAME] PATH")
+        let one = try command.parse(["a"])
+        #expect(one.argument("NAME") == nil && one.argument("PATH") == "a")
+        let both = try command.parse(["a", "b"])
+        #expect(both.argument("NAME") == "a" && both.argument("PATH") == "b")
+        for words in [[], ["a", "b", "c"]] {
+            #expect(throws: FlagError.self) { _ = try command.parse(words) }
+        }
+    }
+
     @Test("Flags are understood in every form and place")
     func forms() throws {
         let parsed = try Self.run.parse([
