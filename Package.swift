@@ -121,8 +121,8 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "AgentAPI", "AgentOperations", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
-                "SandboxModel", "Store",
+                "AgentAPI", "AgentOperations", "ImageStore", "Jail", "LinuxKernel",
+                "ProtocolBuffers", "RPC", "SandboxModel", "Store",
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -210,7 +210,7 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "AgentAPI", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
+                "Agent", "AgentAPI", "ImageStore", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
                 "AgentOperations", "SandboxModel", "Store", "TestSupport",
             ],
             exclude: ["Python"], swiftSettings: strict),

@@ -118,6 +118,7 @@ public final class Agent {
         for threads in [node.spawner, node.workers, node.undertakers] {
             threads.stop(dropsWaiting: true)
         }
+        node.stored.depot.close()
         networks.stop()
     }
 

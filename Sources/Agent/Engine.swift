@@ -34,6 +34,8 @@ struct EngineOrder: Sendable {
     /// Which limits hold, once that is known.
     let limits: [LimitStatus]
     let logBytes: UInt64
+    /// What it is made of, where that is not the directory which the specification names.
+    var source: ImageSource?
 }
 
 /// A sandbox that could start at once.

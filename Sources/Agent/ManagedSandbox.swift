@@ -18,6 +18,8 @@ final class ManagedSandbox: @unchecked Sendable {
     /// Its specification, checked.
     var spec: SandboxModel.SandboxSpec
     let engine: any SandboxEngine
+    /// The images of the store that it is made of; nil for a directory.
+    var source: ImageSource?
     var lifecycle: SandboxLifecycle
 
     /// Written down. Nobody sees it before.
@@ -79,6 +81,12 @@ final class ManagedSandbox: @unchecked Sendable {
         self.lifecycle = lifecycle
         stopGrace = .zero
         stopGrace = usualStopGrace
+        stopSignal = usualStopSignal
+    }
+
+    /// As its image says, or SIGTERM.
+    var usualStopSignal: Signal {
+        sandbox.resolved.flatMap { Signal(named: $0.stopSignal) } ?? .terminate
     }
 
     /// As it was asked for, or what there is without asking.

@@ -62,7 +62,7 @@ extension NodeAgent {
         capacity.startsInFlight = UInt32(clamping: gate.inFlightCount)
         capacity.startsLimit = UInt32(clamping: settings.startsInFlight)
         capacity.startsQueued = UInt32(clamping: gate.queuedCount)
-        capacity.images = images.names
+        capacity.images = (images.names + stored.names).sorted()
         capacity.cpuPressure = load.cpuPressure
         capacity.memoryPressure = load.memoryPressure
         capacity.ioPressure = load.ioPressure

@@ -22,14 +22,32 @@ extension NodeAgent {
         do throws(CallFailure) {
             try Self.checkID(id)
             if let existing = registry[id] {
-                try repeatCreation(of: existing, wanted, then: done)
-            } else {
-                let managed = try admit(id, wanted)
-                managed.onCreated.add { result in
-                    done(result.map { Creation(managed: managed, existed: false) })
-                }
-                prepare(managed)
+                return try repeatCreation(of: existing, wanted, then: done)
             }
+            guard drain == nil else { throw .draining }
+            try Self.checkSize(of: wanted)
+        } catch {
+            return done(.failure(error))
+        }
+        find(wanted) { [self] found in create(id, wanted, of: found, then: done) }
+    }
+
+    /// Goes on once it is known what the sandbox is to be made of.
+    private func create(
+        _ id: String, _ wanted: AgentAPI.SandboxSpec, of found: Result<FoundImage, CallFailure>,
+        then done: @escaping (Result<Creation, CallFailure>) -> Void
+    ) {
+        do throws(CallFailure) {
+            let found = try found.get()
+            // Somebody else may have asked for it meanwhile.
+            if let existing = registry[id] {
+                return try repeatCreation(of: existing, wanted, then: done)
+            }
+            let managed = try admit(id, wanted, found)
+            managed.onCreated.add { result in
+                done(result.map { Creation(managed: managed, existed: false) })
+            }
+            prepare(managed)
         } catch {
             done(.failure(error))
         }
@@ -61,24 +79,26 @@ extension NodeAgent {
 
     /// Checks what can be checked here, and reserves. Nothing has been made when it throws.
     private func admit(
-        _ id: String, _ wanted: AgentAPI.SandboxSpec
+        _ id: String, _ wanted: AgentAPI.SandboxSpec, _ found: FoundImage
     ) throws(CallFailure) -> ManagedSandbox {
         guard drain == nil else { throw .draining }
-        try Self.checkSize(of: wanted)
-        let spec = try resolved(wanted)
+        let (spec, told) = try resolved(wanted, found)
         let engine = try engine(for: wanted.isolation)
         let request = request(of: spec.limits, on: engine)
         if case .refused(let shortages) = admission.reserve(request, for: id) {
             throw .noRoom(shortages)
         }
         capacityChanged()
-        let sandbox = AgentAPI.Sandbox(
+        var sandbox = AgentAPI.Sandbox(
             id: id, spec: wanted, state: .created, isolation: AgentAPI.IsolationKind(engine.kind),
             createdAtNanoseconds: WallClock.nanoseconds)
+        sandbox.resolved = told
         let managed = ManagedSandbox(
             number: nextNumber(), sandbox: sandbox, spec: spec, engine: engine,
             lifecycle: SandboxLifecycle())
+        managed.source = source(of: sandbox)
         registry.insert(managed)
+        useImages(of: managed)
         steps.reached(.createReserved)
         return managed
     }
@@ -129,6 +149,7 @@ extension NodeAgent {
             managed.isCreated = true
         case .failure:
             registry.remove(managed)
+            dropImages(of: managed)
             release(managed)
             let folder = managed.engine.folder(of: managed.number)
             offload(for: managed, to: undertakers) { () throws(SandboxError) in

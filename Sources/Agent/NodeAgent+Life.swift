@@ -194,6 +194,7 @@ extension NodeAgent {
             steps.reached(.deleteCleared)
             // The id is free when nothing of it is left.
             registry.remove(managed)
+            dropImages(of: managed)
             for tell in managed.onRemoved.take() { tell(()) }
         }
     }

@@ -30,6 +30,7 @@ extension NodeAgent {
             removals: try table(of: .removal), limitChanges: try table(of: .limitChange),
             requested: try table(of: .requested))
         for record in try records(of: .sandbox) { try restore(record, beside) }
+        restoreHolds()
         for managed in registry.all {
             recover(managed)
             finishLimitChange(of: managed)
@@ -58,11 +59,15 @@ extension NodeAgent {
     private func restoreImages() throws(AgentError) {
         for record in try records(of: .image) {
             do throws(WireError) {
-                images.insert(try Image(decoding: record.bytes))
+                var image = try Image(decoding: record.bytes)
+                image.kind = .directory
+                image.names = [image.name]
+                images.insert(image)
             } catch {
                 throw Self.unreadable("image", record, error)
             }
         }
+        restoreStoredImages()
     }
 
     private static func unreadable(
@@ -83,7 +88,7 @@ extension NodeAgent {
         let limitChange: LimitChange?
         do {
             sandbox = try AgentAPI.Sandbox(decoding: record.bytes)
-            spec = try restored(sandbox.spec ?? AgentAPI.SandboxSpec())
+            spec = try restored(sandbox)
             requested = try beside.requested[record.id].map {
                 try AgentAPI.SandboxSpec(decoding: $0)
             }
@@ -106,7 +111,9 @@ extension NodeAgent {
             requested: requested)
         managed.limitChange = limitChange
         managed.isCreated = true
+        managed.source = source(of: sandbox)
         registry.insert(managed)
+        useImages(of: managed)
         // What it holds it holds, even if less is allowed by now.
         if managed.state.holdsReservation {
             _ = admission.adopt(reservation(ofRestored: managed), for: managed.id)
@@ -116,15 +123,16 @@ extension NodeAgent {
     /// The specification of one that was created, also where its image is gone or has no such user
     /// any more. It matters for a start alone, which looks again.
     private func restored(
-        _ wanted: AgentAPI.SandboxSpec
+        _ sandbox: AgentAPI.Sandbox
     ) throws(CallFailure) -> SandboxModel.SandboxSpec {
-        if let spec = try? resolved(wanted) { return spec }
+        if let spec = try? resolvedAgain(sandbox) { return spec }
+        let wanted = sandbox.spec ?? AgentAPI.SandboxSpec()
         var spec = try wanted.model { _ in Self.nobody }
         if let directory = try? images.directory(of: wanted.image) { spec.image = directory }
         return spec
     }
 
-    private static let nobody = SandboxModel.SandboxSpec.User(user: 65534, group: 65534)
+    static let nobody = SandboxModel.SandboxSpec.User(user: 65534, group: 65534)
 
     private func recover(_ managed: ManagedSandbox) {
         managed.mayHaveRemains = true

@@ -71,6 +71,7 @@ extension AgentAPI.Sandbox {
         var note = AgentAPI.Sandbox(
             id: id, spec: spec, state: .created, isolation: isolation,
             createdAtNanoseconds: createdAtNanoseconds)
+        note.resolved = resolved
         note.limits = limits.map { $0.map { AgentAPI.LimitStatus($0) } } ?? self.limits
         return note.encoded()
     }

@@ -112,7 +112,7 @@ extension NodeAgent {
         do throws(CallFailure) {
             // After a restart of the agent nothing is laid out, and the image may be another one.
             if managed.prepared == nil {
-                managed.spec = try resolved(managed.sandbox.spec ?? AgentAPI.SandboxSpec())
+                managed.spec = try resolvedAgain(managed.sandbox)
             }
             try request(.startRequested, of: managed)
         } catch {

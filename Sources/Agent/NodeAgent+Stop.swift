@@ -8,7 +8,7 @@ extension NodeAgent {
     ///
     /// - Parameters:
     ///   - grace: nil for that of the specification.
-    ///   - signal: nil for SIGTERM.
+    ///   - signal: nil for the one that its image names, or SIGTERM.
     /// - Returns: an action for one who no longer waits.
     @discardableResult
     func stop(
@@ -18,7 +18,7 @@ extension NodeAgent {
         let before = (managed.stopGrace, managed.stopSignal, managed.sandbox.outcome)
         if managed.graceTimer == nil {
             managed.stopGrace = grace ?? managed.usualStopGrace
-            managed.stopSignal = signal ?? .terminate
+            managed.stopSignal = signal ?? managed.usualStopSignal
         }
         if managed.state == .created {
             managed.sandbox.outcome = AgentAPI.Outcome(

@@ -35,6 +35,7 @@ final class NodeAgent: @unchecked Sendable {
 
     var registry = SandboxRegistry()
     var images = ImageRegistry()
+    let stored: StoredImages
     /// What the node has.
     var total: SandboxModel.Resources
     var admission: Admission
@@ -84,6 +85,7 @@ final class NodeAgent: @unchecked Sendable {
         admission = Admission(
             total: total, keptBack: settings.keptBack, overCommit: settings.overCommit)
         gate = StartGate(limit: settings.startsInFlight, queueLimit: settings.startsQueued)
+        stored = StoredImages(try ImageDepot(settings))
         do throws(StoreError) {
             journal = try Journal(store, eventsKept: settings.eventsKept, loop: loop)
             identity = try NodeIdentity(settings, store)
@@ -214,12 +216,18 @@ final class NodeAgent: @unchecked Sendable {
     func order(for managed: ManagedSandbox) -> EngineOrder {
         EngineOrder(
             number: managed.number, spec: managed.spec,
-            limits: managed.sandbox.limits.compactMap(\.model), logBytes: settings.logBytes)
+            limits: managed.sandbox.limits.compactMap(\.model), logBytes: settings.logBytes,
+            source: managed.source)
     }
 
     /// The specification as the model has it, with the image's directory and its user's number.
     func resolved(_ wanted: AgentAPI.SandboxSpec) throws(CallFailure) -> SandboxModel.SandboxSpec {
-        let directory = try images.directory(of: wanted.image)
+        try resolved(wanted, inDirectory: images.directory(of: wanted.image))
+    }
+
+    func resolved(
+        _ wanted: AgentAPI.SandboxSpec, inDirectory directory: String
+    ) throws(CallFailure) -> SandboxModel.SandboxSpec {
         var spec = try wanted.model { name in
             (try? ImageTree.open(directory))?.user(named: name)
         }

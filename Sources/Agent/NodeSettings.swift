@@ -31,6 +31,10 @@ public struct NodeSettings: Sendable {
     public var controlPlane: String?
     /// Network namespaces that are made ahead.
     public var spareNetworks = 4
+    /// What the images of the store may take, in bytes; 0 without a bound.
+    public var imagesCapacity: UInt64 = 0
+    /// Whether layers are packed that are imported from now on.
+    public var packsImages = false
 
     public init() {}
 }

@@ -60,9 +60,9 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     }
 
     /// The sandboxes of one function are the same again and again: their plan is laid out once, for
-    /// as long as their image is the same directory.
+    /// as long as their image is the same directory or mount.
     private func laidOut(_ order: EngineOrder) throws(SandboxError) -> PreparedSandbox {
-        let image = try ImageTree.open(order.spec.image)
+        let image = try Self.tree(of: order)
         let known = recent.firstIndex {
             $0.order.spec == order.spec && $0.order.logBytes == order.logBytes
                 && $0.sandbox.isMade(of: image)
@@ -79,6 +79,11 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
         if recent.count == Self.mostRecent { recent.removeFirst() }
         recent.append((order, sandbox))
         return sandbox
+    }
+
+    private static func tree(of order: EngineOrder) throws(SandboxError) -> ImageTree {
+        if let source = order.source { return try source.open() }
+        return try ImageTree.open(order.spec.image)
     }
 
     func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery {

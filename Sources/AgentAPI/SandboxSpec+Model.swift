@@ -7,9 +7,12 @@ extension SandboxSpec {
     /// The specification as the model has it, `image` as it was given. What the model itself
     /// validates is not looked at here.
     ///
-    /// - Parameter user: the user of the image that a text names; it is called for names and for a
-    ///   number without a group, not for two numbers.
+    /// - Parameters:
+    ///   - defaults: what holds where it is silent.
+    ///   - user: the user of the image that a text names; it is called for names and for a number
+    ///     without a group, not for two numbers.
     public func model(
+        over defaults: ImageDefaults = ImageDefaults(),
         user resolve: (String) -> SandboxModel.SandboxSpec.User?
     ) throws(CallFailure) -> SandboxModel.SandboxSpec {
         guard !image.isEmpty else {
@@ -17,12 +20,13 @@ extension SandboxSpec {
                 "spec.image", "is empty",
                 hint: "name an imported image, or the absolute path of a directory tree")
         }
-        var spec = SandboxModel.SandboxSpec(image: image, command: command)
-        spec.environment = try wholeEnvironment()
-        if !workingDirectory.isEmpty { spec.workingDirectory = workingDirectory }
+        var spec = SandboxModel.SandboxSpec(image: image, command: wholeCommand(over: defaults))
+        spec.environment = try wholeEnvironment(over: defaults)
+        let places = [workingDirectory, defaults.workingDirectory]
+        if let place = places.first(where: { !$0.isEmpty }) { spec.workingDirectory = place }
         spec.root = readOnlyRoot ? .readOnly : .writable
         if !hostname.isEmpty { spec.hostname = hostname }
-        spec.user = try modelUser(resolve)
+        spec.user = try modelUser(user.isEmpty ? defaults.user : user, resolve)
         spec.identityMaps = identityMaps.map {
             .init(inside: $0.inside, outside: $0.outside, count: $0.count)
         }
@@ -71,28 +75,10 @@ extension SandboxSpec {
         return .nanoseconds(signed)
     }
 
-    /// What is given, after those defaults that it does not replace.
-    private func wholeEnvironment() throws(CallFailure) -> [String] {
-        var names: Set<Substring> = []
-        for (index, entry) in environment.enumerated() {
-            // Values are nobody's business but the workload's: they are in no message.
-            let name = entry.prefix { $0 != "=" }
-            guard names.insert(name).inserted else {
-                throw .invalid("spec.environment[\(index)]", "sets `\(name)` a second time")
-            }
-        }
-        let defaults = SandboxModel.SandboxSpec.defaultEnvironment
-        return defaults.filter { !names.contains($0.prefix { $0 != "=" }) } + environment
-    }
-
     private func modelUser(
-        _ resolve: (String) -> SandboxModel.SandboxSpec.User?
+        _ user: String, _ resolve: (String) -> SandboxModel.SandboxSpec.User?
     ) throws(CallFailure) -> SandboxModel.SandboxSpec.User {
-        if user.isEmpty { return .root }
-        let parts = user.split(separator: ":", omittingEmptySubsequences: false)
-        if parts.count == 2, let number = Self.number(parts[0]), let group = Self.number(parts[1]) {
-            return SandboxModel.SandboxSpec.User(user: number, group: group)
-        }
+        if let known = SandboxModel.SandboxSpec.User(numbers: user) { return known }
         if let found = resolve(user) { return found }
         guard SandboxModel.SandboxSpec.User.canBeNamed(user) else {
             throw .invalid(
@@ -103,11 +89,6 @@ extension SandboxSpec {
             SandboxError(
                 .userMissing, "the image has no user `\(user)`",
                 hint: SandboxModel.SandboxSpec.User.hint))
-    }
-
-    /// Digits alone: the standard library would take `-0` for root.
-    private static func number(_ text: Substring) -> UInt32? {
-        text.utf8.allSatisfy { (48...57).contains($0) } ? UInt32(text) : nil
     }
 
     /// What is given, after those defaults that it does not replace.
@@ -172,6 +153,27 @@ extension SandboxSpec {
             .multipliedReportingOverflow(by: 1_000_000_000)
         let part = UInt64(clamping: attoseconds / 1_000_000_000)
         return overflow ? .max : product.addingReportingOverflow(part).partialValue
+    }
+}
+
+extension SandboxModel.SandboxSpec.User {
+    /// What needs no look into the image: `USER:GROUP` as numbers, or nothing, which is root.
+    public init?(numbers text: String) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        if text.isEmpty {
+            self = .root
+        } else if parts.count == 2, let user = Self.number(parts[0]),
+            let group = Self.number(parts[1])
+        {
+            self.init(user: user, group: group)
+        } else {
+            return nil
+        }
+    }
+
+    /// Digits alone: the standard library would take `-0` for root.
+    private static func number(_ text: Substring) -> UInt32? {
+        text.utf8.allSatisfy { (48...57).contains($0) } ? UInt32(text) : nil
     }
 }
 

@@ -1,7 +1,7 @@
 public import AgentAPI
 internal import Console
 
-/// What a node is, what images it has, and how it drains, for people.
+/// What a node is, and how it drains, for people.
 public enum NodeText {
     public static func info(_ info: InfoResponse, now: Int64, width: Int = 80) -> String {
         var table = TextTable(alignments: [.left, .left])
@@ -27,20 +27,6 @@ public enum NodeText {
     }
 
     static func up(_ since: Int64, _ now: Int64) -> String { TimeText.span(now - since) }
-
-    public static func images(_ images: [Image], now: Int64, width: Int? = nil) -> String {
-        var table = TextTable(
-            header: ["NAME", "SIZE", "FILES", "SANDBOXES", "AGE", "DIRECTORY"],
-            alignments: [.left, .right, .right, .right, .right, .left])
-        for image in images {
-            table.add([
-                image.name, AmountText.bytes(image.bytes), "\(image.files)",
-                "\(image.sandboxes)", TimeText.age(since: image.importedAtNanoseconds, now: now),
-                image.directory,
-            ])
-        }
-        return table.render(width: width)
-    }
 
     public static func drain(_ drain: DrainResponse) -> String {
         let left = "\(drain.remaining) \(drain.remaining == 1 ? "sandbox" : "sandboxes") left"

@@ -19,7 +19,8 @@ enum RunCommand {
                 is no standard input when that is /dev/null, closed, or an empty pipe whose \
                 writer is gone. In all other cases, a terminal among them, and with `--local`, \
                 `alcove` starts the sandbox itself. `--agent` insists on the agent, and leaves \
-                standard input alone.
+                standard input alone. COMMAND takes the place of an imported image's own and \
+                stands behind its entrypoint; it can be left out where the image has one.
                 `--json` prints the result after the command's output; `--result` keeps the two \
                 apart. Both also tell of a sandbox that was refused before it was started.
                 """,
@@ -27,14 +28,14 @@ enum RunCommand {
                 Flag("local", help: "start it from here, whether there is an agent or not"),
                 Flag("agent", help: "have the agent start it, without standard input"),
                 Agent.socketFlag,
-            ] + AgentSpec.timeFlags + [
+            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + [
                 Flag("timeline", help: "print when each stage of the start was reached"),
                 Flag("json", help: "print the result as JSON, as the last line of the output"),
                 Flag(
                     "result", value: "FILE", completes: .files,
                     help: "write the result as JSON to a file"),
             ],
-            arguments: [AgentSpec.image], trailing: .command, tables: [exitCodes],
+            arguments: [AgentSpec.image], trailing: .optionalCommand, tables: [exitCodes],
             examples: [
                 Example(
                     "alcove run build/rootfs/base -- sh -c 'echo hello'", "a shell command"),
@@ -95,7 +96,7 @@ enum RunCommand {
         // Takes as long as all that happens here before a sandbox needs one. With a user namespace
         // the sandbox makes its own.
         let network = parsed.isGiven("map-user") ? nil : try NetworkMaker()
-        let image = try ImageTree.open(parsed.argument("IMAGE") ?? "")
+        let image = try localImage(parsed)
         var spec = try SandboxFlags.spec(parsed, image: image)
         spec.timeout = try parsed.duration("timeout")
         spec.terminal = Terminal.isTerminal(0) && Terminal.isTerminal(1)
@@ -114,6 +115,32 @@ enum RunCommand {
                 || parsed.isGiven("result"))
         host.removeAbandoned()
         return outcome
+    }
+
+    /// The directory tree, where no agent starts the sandbox.
+    private static func localImage(_ parsed: ParsedCommand) throws -> ImageTree {
+        for flag in ["layer", "entrypoint"] where parsed.isGiven(flag) {
+            throw FlagError(
+                "`--\(flag)` is for images that the agent has", hint: "give `--agent` too")
+        }
+        guard !parsed.trailing.isEmpty else {
+            throw FlagError(
+                "the command is missing",
+                hint: "a directory tree names none; an imported image may, with `--agent`")
+        }
+        let path = parsed.argument("IMAGE") ?? ""
+        do throws(SandboxError) {
+            return try ImageTree.open(path)
+        } catch {
+            // What is no directory here may be a name that the agent knows.
+            guard error.code == .imageMissing, AgentSpec.image(path) == path,
+                !path.hasPrefix("/")
+            else { throw error }
+            throw SandboxError(
+                error.code, error.message,
+                hint: "give the path of a directory tree; an imported image is run by the agent,"
+                    + " with `--agent`")
+        }
     }
 
     private static func warn(of limits: [SandboxModel.LimitStatus]) {

@@ -26,10 +26,13 @@ enum SandboxFlags {
 
     private static let identityFlags = [
         Flag("env", short: "e", value: "NAME=VALUE", repeatable: true, help: "set a variable"),
-        Flag("workdir", short: "w", value: "PATH", default: "/", help: "where the command starts"),
+        Flag(
+            "workdir", short: "w", value: "PATH", defaultNote: "as an imported image says, or /",
+            help: "where the command starts"),
         Flag("hostname", value: "NAME", default: "sandbox", help: "its hostname"),
         Flag(
-            "user", short: "u", value: "USER[:GROUP]", default: "0:0",
+            "user", short: "u", value: "USER[:GROUP]",
+            defaultNote: "as an imported image says, or 0:0",
             help: "who the command runs as: numbers, or a name of the image"),
         Flag(
             "map-user", value: "INSIDE:OUTSIDE:COUNT", repeatable: true,

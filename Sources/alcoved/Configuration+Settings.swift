@@ -26,6 +26,8 @@ extension NodeSettings {
         allowsProcessIsolation = configuration.allowsProcessIsolation
         allLimitsAreBestEffort = configuration.limitPolicy == .bestEffort
         spareNetworks = configuration.spareNetworks
+        imagesCapacity = configuration.imagesCapacity
+        packsImages = configuration.imagesPacking == .lz4
         controlPlane =
             configuration.controlPlaneSocket.isEmpty ? nil : configuration.controlPlaneSocket
     }

@@ -76,6 +76,7 @@ private func problems(_ text: String) -> [String] {
         #expect(configuration.limitPolicy == .bestEffort && !configuration.allowsProcessIsolation)
         #expect(configuration.logLevel == .debug && configuration.logFormat == .json)
         #expect(configuration.drainDeadline == .seconds(90))
+        #expect(configuration.imagesCapacity == 5 << 30 && configuration.imagesPacking == .lz4)
         #expect(try read(configuration.file()) == configuration)
     }
 
@@ -97,6 +98,9 @@ private func problems(_ text: String) -> [String] {
         group = 7
         [directories]
         state = "/s/state"
+        [images]
+        capacity = "5GiB"
+        packing = "lz4"
         [sandboxes]
         init = "/opt/init"
         cgroup = "other"

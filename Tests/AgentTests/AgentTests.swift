@@ -28,6 +28,11 @@ struct AgentTests {
         try AgentScript("node").run()
     }
 
+    @Test("images are imported, shared, run, checked, evicted and removed", .needs(.erofs))
+    func images() throws {
+        try AgentScript("images").run()
+    }
+
     @Test("peers that leave, hurry, vanish or never read cost little and break nothing")
     func peers() throws {
         try AgentScript("peers").run()

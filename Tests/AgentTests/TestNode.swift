@@ -57,6 +57,7 @@ final class TestNode {
         for threads in [agent.spawner, agent.workers, agent.undertakers] {
             threads.stop(dropsWaiting: true)
         }
+        agent.stored.depot.close()
     }
 
     /// The agent is gone from one moment to the next, and another one finds its record.
@@ -74,6 +75,9 @@ final class TestNode {
             try FileManager.default.copyItem(
                 atPath: "\(folder.path)/\(name)", toPath: "\(copy.path)/\(name)")
         }
+        // Moved, as what is imported is mounted.
+        try FileManager.default.moveItem(
+            atPath: folder.path + "/images", toPath: copy.path + "/images")
         folder = copy
         (agent, loop) = try Self.begin(&settings, folder, world)
     }

@@ -214,19 +214,8 @@ import Testing
         #expect(LogWriter.loss(LogEntry()) == nil)
     }
 
-    @Test("a node, its images and its draining are told")
+    @Test("a node and its draining are told")
     func node() {
-        let images = [
-            Image(
-                name: "base", directory: "/srv/base", importedAtNanoseconds: Self.now - Self.second,
-                bytes: 5 << 20, files: 312, sandboxes: 2)
-        ]
-        #expect(
-            NodeText.images(images, now: Self.now) == """
-                NAME   SIZE  FILES  SANDBOXES  AGE  DIRECTORY
-                base  5 MiB    312          2   1s  /srv/base
-
-                """)
         #expect(
             NodeText.drain(DrainResponse(remaining: 1, draining: true))
                 == "the node takes no new sandboxes: 1 sandbox left\n")

@@ -10,7 +10,8 @@ import Testing
     private static let commands = [
         "run", "create", "start", "stop", "rm", "ps", "exec", "logs", "stats", "events", "wait",
         "pause", "resume", "update", "top", "capacity", "drain", "info", "image import",
-        "image ls", "image rm", "image prune", "completion",
+        "image ls", "image inspect", "image rm", "image prune", "image pin", "image unpin",
+        "image fsck", "completion",
     ]
 
     private func output(_ words: [String]) throws -> String {
@@ -94,9 +95,11 @@ import Testing
         arguments: [
             ["stop", "--signal", "NONE", "x"], ["stop"], ["exec", "x"], ["update", "x"],
             ["drain", "--end", "--wait"], ["ps", "--state", "gone"], ["logs", "--since", "x", "i"],
-            ["logs", "--tail", "-1", "i"], ["events", "--from", "0"], ["create", "base"],
+            ["logs", "--tail", "-1", "i"], ["events", "--from", "0"], ["create"],
             ["create", "--isolation", "vm", "base", "--", "x"], ["stats", "--interval", "1us"],
-            ["image", "import", "x"], ["run", "--local", "--agent", "x", "--", "y"],
+            ["image", "import", "/"], ["image", "import"], ["image", "import", "--pin", "x", "/"],
+            ["image", "import", "a", "b", "c"], ["run", "--local", "--layer", "a", "x", "--", "y"],
+            ["run", "--local", "/"], ["run", "--local", "--agent", "x", "--", "y"],
         ])
     func refused(words: [String]) throws {
         let result = try run(

@@ -60,8 +60,8 @@ enum ImportTable {
         Row(
             "Agent", .library,
             [
-                "AgentAPI", "AgentOperations", "Jail", "LinuxKernel", "ProtocolBuffers", "RPC",
-                "SandboxModel", "Store",
+                "AgentAPI", "AgentOperations", "ImageStore", "Jail", "LinuxKernel",
+                "ProtocolBuffers", "RPC", "SandboxModel", "Store",
             ]),
         Row(
             "alcoved", .program,

@@ -2,20 +2,98 @@
 
 public import ProtocolBuffers
 
+public enum ImageKind: OpenEnumeration {
+    case unspecified
+    /// A directory tree of the node, used where it is.
+    case directory
+    /// In the store, made of layers.
+    case stored
+    /// A number without a name here.
+    case unrecognized(Int32)
+
+    public init(rawValue: Int32) {
+        switch rawValue {
+        case 0: self = .unspecified
+        case 1: self = .directory
+        case 2: self = .stored
+        default: self = .unrecognized(rawValue)
+        }
+    }
+
+    public var rawValue: Int32 {
+        switch self {
+        case .unspecified: 0
+        case .directory: 1
+        case .stored: 2
+        case .unrecognized(let number): number
+        }
+    }
+}
+
+/// What becomes of device nodes in an archive.
+public enum DeviceNodes: OpenEnumeration {
+    /// It is refused.
+    case refuse
+    /// They are kept. No sandbox can open one.
+    case keep
+    /// A number without a name here.
+    case unrecognized(Int32)
+
+    public init(rawValue: Int32) {
+        switch rawValue {
+        case 0: self = .refuse
+        case 1: self = .keep
+        default: self = .unrecognized(rawValue)
+        }
+    }
+
+    public var rawValue: Int32 {
+        switch self {
+        case .refuse: 0
+        case .keep: 1
+        case .unrecognized(let number): number
+        }
+    }
+}
+
 public struct Image: Message {
     public static let messageName = "alcove.v1.Image"
 
-    /// 1 to 128 of `a-z 0-9 - _ . / :`, the first a letter or a digit.
+    /// The first of its names. Empty where it has none: its digest then stands for it.
     public var name: String = ""
-    /// Absolute, on the node.
+    /// Absolute, on the node. Only of a directory tree.
     public var directory: String = ""
     public var importedAtNanoseconds: Int64 = 0
-    /// Length of all files when it was imported.
+    /// What it takes: the length of all files of a directory when it was imported, or of its layers
+    /// in the store.
     public var bytes: UInt64 = 0
-    /// How many files and directories it had then.
+    /// How many files and directories it has; those of all layers together.
     public var files: UInt64 = 0
     /// Sandboxes that are made of it, stopped ones too.
     public var sandboxes: UInt32 = 0
+    public var kind: ImageKind = .unspecified
+    /// `sha256:…` of its configuration. What follows is of images in the store alone.
+    public var digest: String = ""
+    /// All its names, sorted.
+    public var names: [String] = []
+    /// From the lowest up.
+    public var layers: [ImageLayer] = []
+    /// Of `bytes`, those of layers that other images have too.
+    public var sharedBytes: UInt64 = 0
+    /// How it wants to be run.
+    public var config: ImageConfig? = nil
+    /// `linux/amd64`
+    public var platform: String = ""
+    /// Neither evicted nor pruned.
+    public var pinned: Bool = false
+    /// Digests of layers that are missing or damaged: it has to be imported again.
+    public var damagedLayers: [String] = []
+    /// Ids of sandboxes that are made of it, sorted, at most 32.
+    public var users: [String] = []
+    /// When a sandbox of it was last made or removed, or it was imported.
+    public var lastUsedAtNanoseconds: Int64 = 0
+    /// `sha256:…` of its manifest. Empty where its archive had none.
+    public var manifestDigest: String = ""
 
     public init() {}
 
@@ -25,7 +103,19 @@ public struct Image: Message {
         importedAtNanoseconds: Int64 = 0,
         bytes: UInt64 = 0,
         files: UInt64 = 0,
-        sandboxes: UInt32 = 0
+        sandboxes: UInt32 = 0,
+        kind: ImageKind = .unspecified,
+        digest: String = "",
+        names: [String] = [],
+        layers: [ImageLayer] = [],
+        sharedBytes: UInt64 = 0,
+        config: ImageConfig? = nil,
+        platform: String = "",
+        pinned: Bool = false,
+        damagedLayers: [String] = [],
+        users: [String] = [],
+        lastUsedAtNanoseconds: Int64 = 0,
+        manifestDigest: String = ""
     ) {
         self.name = name
         self.directory = directory
@@ -33,6 +123,18 @@ public struct Image: Message {
         self.bytes = bytes
         self.files = files
         self.sandboxes = sandboxes
+        self.kind = kind
+        self.digest = digest
+        self.names = names
+        self.layers = layers
+        self.sharedBytes = sharedBytes
+        self.config = config
+        self.platform = platform
+        self.pinned = pinned
+        self.damagedLayers = damagedLayers
+        self.users = users
+        self.lastUsedAtNanoseconds = lastUsedAtNanoseconds
+        self.manifestDigest = manifestDigest
     }
 
     public func encode(into writer: inout WireWriter) {
@@ -42,6 +144,18 @@ public struct Image: Message {
         writer.singular(UInt64Kind.self, 4, self.bytes)
         writer.singular(UInt64Kind.self, 5, self.files)
         writer.singular(UInt32Kind.self, 6, self.sandboxes)
+        writer.singular(EnumKind<ImageKind>.self, 7, self.kind)
+        writer.singular(StringKind.self, 8, self.digest)
+        writer.repeated(StringKind.self, 9, self.names)
+        writer.repeated(MessageKind<ImageLayer>.self, 10, self.layers)
+        writer.singular(UInt64Kind.self, 11, self.sharedBytes)
+        writer.optional(MessageKind<ImageConfig>.self, 12, self.config)
+        writer.singular(StringKind.self, 13, self.platform)
+        writer.singular(BoolKind.self, 14, self.pinned)
+        writer.repeated(StringKind.self, 15, self.damagedLayers)
+        writer.repeated(StringKind.self, 16, self.users)
+        writer.singular(Int64Kind.self, 17, self.lastUsedAtNanoseconds)
+        writer.singular(StringKind.self, 18, self.manifestDigest)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -59,6 +173,133 @@ public struct Image: Message {
                 self.files = try reader.singular(UInt64Kind.self, field)
             case 6:
                 self.sandboxes = try reader.singular(UInt32Kind.self, field)
+            case 7:
+                self.kind = try reader.singular(EnumKind<ImageKind>.self, field)
+            case 8:
+                self.digest = try reader.singular(StringKind.self, field)
+            case 9:
+                try reader.repeated(StringKind.self, field, into: &self.names)
+            case 10:
+                try reader.repeated(MessageKind<ImageLayer>.self, field, into: &self.layers)
+            case 11:
+                self.sharedBytes = try reader.singular(UInt64Kind.self, field)
+            case 12:
+                try reader.message(field, into: &self.config)
+            case 13:
+                self.platform = try reader.singular(StringKind.self, field)
+            case 14:
+                self.pinned = try reader.singular(BoolKind.self, field)
+            case 15:
+                try reader.repeated(StringKind.self, field, into: &self.damagedLayers)
+            case 16:
+                try reader.repeated(StringKind.self, field, into: &self.users)
+            case 17:
+                self.lastUsedAtNanoseconds = try reader.singular(Int64Kind.self, field)
+            case 18:
+                self.manifestDigest = try reader.singular(StringKind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct ImageLayer: Message {
+    public static let messageName = "alcove.v1.ImageLayer"
+
+    /// `sha256:…` of its archive, unpacked.
+    public var digest: String = ""
+    /// The size of its file system.
+    public var bytes: UInt64 = 0
+
+    public init() {}
+
+    public init(
+        digest: String = "",
+        bytes: UInt64 = 0
+    ) {
+        self.digest = digest
+        self.bytes = bytes
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(StringKind.self, 1, self.digest)
+        writer.singular(UInt64Kind.self, 2, self.bytes)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.digest = try reader.singular(StringKind.self, field)
+            case 2:
+                self.bytes = try reader.singular(UInt64Kind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+/// What a sandbox of the image is made with, unless its specification says otherwise.
+public struct ImageConfig: Message {
+    public static let messageName = "alcove.v1.ImageConfig"
+
+    public var entrypoint: [String] = []
+    public var command: [String] = []
+    /// `NAME=value`
+    public var environment: [String] = []
+    public var workingDirectory: String = ""
+    public var user: String = ""
+    /// As in `SIGTERM`.
+    public var stopSignal: String = ""
+    public var labels: [String: String] = [:]
+
+    public init() {}
+
+    public init(
+        entrypoint: [String] = [],
+        command: [String] = [],
+        environment: [String] = [],
+        workingDirectory: String = "",
+        user: String = "",
+        stopSignal: String = "",
+        labels: [String: String] = [:]
+    ) {
+        self.entrypoint = entrypoint
+        self.command = command
+        self.environment = environment
+        self.workingDirectory = workingDirectory
+        self.user = user
+        self.stopSignal = stopSignal
+        self.labels = labels
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.repeated(StringKind.self, 1, self.entrypoint)
+        writer.repeated(StringKind.self, 2, self.command)
+        writer.repeated(StringKind.self, 3, self.environment)
+        writer.singular(StringKind.self, 4, self.workingDirectory)
+        writer.singular(StringKind.self, 5, self.user)
+        writer.singular(StringKind.self, 6, self.stopSignal)
+        writer.map(StringKind.self, StringKind.self, 7, self.labels)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                try reader.repeated(StringKind.self, field, into: &self.entrypoint)
+            case 2:
+                try reader.repeated(StringKind.self, field, into: &self.command)
+            case 3:
+                try reader.repeated(StringKind.self, field, into: &self.environment)
+            case 4:
+                self.workingDirectory = try reader.singular(StringKind.self, field)
+            case 5:
+                self.user = try reader.singular(StringKind.self, field)
+            case 6:
+                self.stopSignal = try reader.singular(StringKind.self, field)
+            case 7:
+                try reader.map(StringKind.self, StringKind.self, field, into: &self.labels)
             default: try reader.skip(field)
             }
         }
@@ -68,17 +309,36 @@ public struct Image: Message {
 public struct ImportRequest: Message {
     public static let messageName = "alcove.v1.ImportRequest"
 
+    /// 1 to 128 of `a-z 0-9 - _ . / :`, the first a letter or a digit. An archive may do without: its
+    /// image then gets the names that it has in the archive.
     public var name: String = ""
     public var source: Source? = nil
+    /// The rest is for archives alone.
+    ///
+    /// Which image of several: its name in the archive, or its digest.
+    public var reference: String = ""
+    /// As in `linux/amd64`. Default: that of the node.
+    public var platform: String = ""
+    public var devices: DeviceNodes = .refuse
+    /// Pins it at once.
+    public var pin: Bool = false
 
     public init() {}
 
     public init(
         name: String = "",
-        source: Source? = nil
+        source: Source? = nil,
+        reference: String = "",
+        platform: String = "",
+        devices: DeviceNodes = .refuse,
+        pin: Bool = false
     ) {
         self.name = name
         self.source = source
+        self.reference = reference
+        self.platform = platform
+        self.devices = devices
+        self.pin = pin
     }
 
     public func encode(into writer: inout WireWriter) {
@@ -86,6 +346,13 @@ public struct ImportRequest: Message {
         if case .directory(let value) = self.source {
             writer.present(StringKind.self, 2, value)
         }
+        if case .archive(let value) = self.source {
+            writer.present(StringKind.self, 3, value)
+        }
+        writer.singular(StringKind.self, 4, self.reference)
+        writer.singular(StringKind.self, 5, self.platform)
+        writer.singular(EnumKind<DeviceNodes>.self, 6, self.devices)
+        writer.singular(BoolKind.self, 7, self.pin)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -95,6 +362,16 @@ public struct ImportRequest: Message {
                 self.name = try reader.singular(StringKind.self, field)
             case 2:
                 self.source = .directory(try reader.singular(StringKind.self, field))
+            case 3:
+                self.source = .archive(try reader.singular(StringKind.self, field))
+            case 4:
+                self.reference = try reader.singular(StringKind.self, field)
+            case 5:
+                self.platform = try reader.singular(StringKind.self, field)
+            case 6:
+                self.devices = try reader.singular(EnumKind<DeviceNodes>.self, field)
+            case 7:
+                self.pin = try reader.singular(BoolKind.self, field)
             default: try reader.skip(field)
             }
         }
@@ -103,39 +380,176 @@ public struct ImportRequest: Message {
     public enum Source: Equatable, Sendable {
         /// The absolute path of a directory tree on the node. It must not change from now on.
         case directory(String)
+        /// The absolute path on the node of an OCI layout, as a directory or an archive, or of what
+        /// `docker save` wrote.
+        case archive(String)
     }
 }
 
 public struct ImportResponse: Message {
     public static let messageName = "alcove.v1.ImportResponse"
 
-    public var image: Image? = nil
-    /// It was there already, with this source.
-    public var existed: Bool = false
+    public var kind: Kind? = nil
 
     public init() {}
 
     public init(
-        image: Image? = nil,
-        existed: Bool = false
+        kind: Kind? = nil
     ) {
-        self.image = image
-        self.existed = existed
+        self.kind = kind
     }
 
     public func encode(into writer: inout WireWriter) {
-        writer.optional(MessageKind<Image>.self, 1, self.image)
-        writer.singular(BoolKind.self, 2, self.existed)
+        if case .progress(let value) = self.kind {
+            writer.present(MessageKind<ImportResponse.Progress>.self, 1, value)
+        }
+        if case .result(let value) = self.kind {
+            writer.present(MessageKind<ImportResponse.Result>.self, 2, value)
+        }
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
         while let field = try reader.nextField() {
             switch field.number {
             case 1:
-                try reader.message(field, into: &self.image)
+                var value = ImportResponse.Progress()
+                if case .progress(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .progress(value)
             case 2:
-                self.existed = try reader.singular(BoolKind.self, field)
+                var value = ImportResponse.Result()
+                if case .result(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .result(value)
             default: try reader.skip(field)
+            }
+        }
+    }
+
+    public enum Kind: Equatable, Sendable {
+        case progress(ImportResponse.Progress)
+        case result(ImportResponse.Result)
+    }
+
+    public struct Progress: Message {
+        public static let messageName = "alcove.v1.ImportResponse.Progress"
+
+        /// Layers that are in the store, and all that the image has.
+        public var layersDone: UInt32 = 0
+        public var layers: UInt32 = 0
+        /// Those that were there before.
+        public var layersPresent: UInt32 = 0
+        /// Bytes of the archive that were read, and those that have to be.
+        public var bytesDone: UInt64 = 0
+        public var bytes: UInt64 = 0
+        /// Since the first layer was begun.
+        public var nanoseconds: UInt64 = 0
+        /// Another import makes the layer that is next; this one waits for it.
+        public var waiting: Bool = false
+
+        public init() {}
+
+        public init(
+            layersDone: UInt32 = 0,
+            layers: UInt32 = 0,
+            layersPresent: UInt32 = 0,
+            bytesDone: UInt64 = 0,
+            bytes: UInt64 = 0,
+            nanoseconds: UInt64 = 0,
+            waiting: Bool = false
+        ) {
+            self.layersDone = layersDone
+            self.layers = layers
+            self.layersPresent = layersPresent
+            self.bytesDone = bytesDone
+            self.bytes = bytes
+            self.nanoseconds = nanoseconds
+            self.waiting = waiting
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(UInt32Kind.self, 1, self.layersDone)
+            writer.singular(UInt32Kind.self, 2, self.layers)
+            writer.singular(UInt32Kind.self, 3, self.layersPresent)
+            writer.singular(UInt64Kind.self, 4, self.bytesDone)
+            writer.singular(UInt64Kind.self, 5, self.bytes)
+            writer.singular(UInt64Kind.self, 6, self.nanoseconds)
+            writer.singular(BoolKind.self, 7, self.waiting)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.layersDone = try reader.singular(UInt32Kind.self, field)
+                case 2:
+                    self.layers = try reader.singular(UInt32Kind.self, field)
+                case 3:
+                    self.layersPresent = try reader.singular(UInt32Kind.self, field)
+                case 4:
+                    self.bytesDone = try reader.singular(UInt64Kind.self, field)
+                case 5:
+                    self.bytes = try reader.singular(UInt64Kind.self, field)
+                case 6:
+                    self.nanoseconds = try reader.singular(UInt64Kind.self, field)
+                case 7:
+                    self.waiting = try reader.singular(BoolKind.self, field)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
+    public struct Result: Message {
+        public static let messageName = "alcove.v1.ImportResponse.Result"
+
+        public var image: Image? = nil
+        /// It was there already, whatever its name.
+        public var existed: Bool = false
+        public var layersMade: UInt32 = 0
+        public var layersPresent: UInt32 = 0
+        /// Images that made room for it: names, digests of those without.
+        public var evicted: [String] = []
+
+        public init() {}
+
+        public init(
+            image: Image? = nil,
+            existed: Bool = false,
+            layersMade: UInt32 = 0,
+            layersPresent: UInt32 = 0,
+            evicted: [String] = []
+        ) {
+            self.image = image
+            self.existed = existed
+            self.layersMade = layersMade
+            self.layersPresent = layersPresent
+            self.evicted = evicted
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.optional(MessageKind<Image>.self, 1, self.image)
+            writer.singular(BoolKind.self, 2, self.existed)
+            writer.singular(UInt32Kind.self, 3, self.layersMade)
+            writer.singular(UInt32Kind.self, 4, self.layersPresent)
+            writer.repeated(StringKind.self, 5, self.evicted)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    try reader.message(field, into: &self.image)
+                case 2:
+                    self.existed = try reader.singular(BoolKind.self, field)
+                case 3:
+                    self.layersMade = try reader.singular(UInt32Kind.self, field)
+                case 4:
+                    self.layersPresent = try reader.singular(UInt32Kind.self, field)
+                case 5:
+                    try reader.repeated(StringKind.self, field, into: &self.evicted)
+                default: try reader.skip(field)
+                }
             }
         }
     }
@@ -144,14 +558,28 @@ public struct ImportResponse: Message {
 public struct ListImagesRequest: Message {
     public static let messageName = "alcove.v1.ListImagesRequest"
 
+    /// Only this image, by a name, its digest or the beginning of that; NOT_FOUND without it.
+    public var name: String = ""
+
     public init() {}
 
+    public init(
+        name: String = ""
+    ) {
+        self.name = name
+    }
+
     public func encode(into writer: inout WireWriter) {
+        writer.singular(StringKind.self, 1, self.name)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
         while let field = try reader.nextField() {
-            try reader.skip(field)
+            switch field.number {
+            case 1:
+                self.name = try reader.singular(StringKind.self, field)
+            default: try reader.skip(field)
+            }
         }
     }
 }
@@ -160,17 +588,22 @@ public struct ListImagesResponse: Message {
     public static let messageName = "alcove.v1.ListImagesResponse"
 
     public var images: [Image] = []
+    /// What the store takes.
+    public var store: StoreUsage? = nil
 
     public init() {}
 
     public init(
-        images: [Image] = []
+        images: [Image] = [],
+        store: StoreUsage? = nil
     ) {
         self.images = images
+        self.store = store
     }
 
     public func encode(into writer: inout WireWriter) {
         writer.repeated(MessageKind<Image>.self, 1, self.images)
+        writer.optional(MessageKind<StoreUsage>.self, 2, self.store)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -178,6 +611,56 @@ public struct ListImagesResponse: Message {
             switch field.number {
             case 1:
                 try reader.repeated(MessageKind<Image>.self, field, into: &self.images)
+            case 2:
+                try reader.message(field, into: &self.store)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct StoreUsage: Message {
+    public static let messageName = "alcove.v1.StoreUsage"
+
+    public var images: UInt32 = 0
+    public var layers: UInt32 = 0
+    /// Of all layers, each counted once.
+    public var bytes: UInt64 = 0
+    /// What they may take; 0 without a bound.
+    public var capacityBytes: UInt64 = 0
+
+    public init() {}
+
+    public init(
+        images: UInt32 = 0,
+        layers: UInt32 = 0,
+        bytes: UInt64 = 0,
+        capacityBytes: UInt64 = 0
+    ) {
+        self.images = images
+        self.layers = layers
+        self.bytes = bytes
+        self.capacityBytes = capacityBytes
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(UInt32Kind.self, 1, self.images)
+        writer.singular(UInt32Kind.self, 2, self.layers)
+        writer.singular(UInt64Kind.self, 3, self.bytes)
+        writer.singular(UInt64Kind.self, 4, self.capacityBytes)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.images = try reader.singular(UInt32Kind.self, field)
+            case 2:
+                self.layers = try reader.singular(UInt32Kind.self, field)
+            case 3:
+                self.bytes = try reader.singular(UInt64Kind.self, field)
+            case 4:
+                self.capacityBytes = try reader.singular(UInt64Kind.self, field)
             default: try reader.skip(field)
             }
         }
@@ -187,6 +670,7 @@ public struct ListImagesResponse: Message {
 public struct RemoveRequest: Message {
     public static let messageName = "alcove.v1.RemoveRequest"
 
+    /// A name, a digest or the beginning of one, of 8 digits or more.
     public var name: String = ""
 
     public init() {}
@@ -215,14 +699,41 @@ public struct RemoveRequest: Message {
 public struct RemoveResponse: Message {
     public static let messageName = "alcove.v1.RemoveResponse"
 
+    /// Digests of the image and of the layers that went with the name; none if others hold them.
+    public var digests: [String] = []
+    public var layers: [String] = []
+    /// Of these layers.
+    public var bytes: UInt64 = 0
+
     public init() {}
 
+    public init(
+        digests: [String] = [],
+        layers: [String] = [],
+        bytes: UInt64 = 0
+    ) {
+        self.digests = digests
+        self.layers = layers
+        self.bytes = bytes
+    }
+
     public func encode(into writer: inout WireWriter) {
+        writer.repeated(StringKind.self, 1, self.digests)
+        writer.repeated(StringKind.self, 2, self.layers)
+        writer.singular(UInt64Kind.self, 3, self.bytes)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
         while let field = try reader.nextField() {
-            try reader.skip(field)
+            switch field.number {
+            case 1:
+                try reader.repeated(StringKind.self, field, into: &self.digests)
+            case 2:
+                try reader.repeated(StringKind.self, field, into: &self.layers)
+            case 3:
+                self.bytes = try reader.singular(UInt64Kind.self, field)
+            default: try reader.skip(field)
+            }
         }
     }
 }
@@ -230,19 +741,24 @@ public struct RemoveResponse: Message {
 public struct PruneRequest: Message {
     public static let messageName = "alcove.v1.PruneRequest"
 
-    /// Only say what would be forgotten.
+    /// Only say what would be removed.
     public var dryRun: Bool = false
+    /// Images with a name too, directory trees among them.
+    public var named: Bool = false
 
     public init() {}
 
     public init(
-        dryRun: Bool = false
+        dryRun: Bool = false,
+        named: Bool = false
     ) {
         self.dryRun = dryRun
+        self.named = named
     }
 
     public func encode(into writer: inout WireWriter) {
         writer.singular(BoolKind.self, 1, self.dryRun)
+        writer.singular(BoolKind.self, 2, self.named)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -250,6 +766,8 @@ public struct PruneRequest: Message {
             switch field.number {
             case 1:
                 self.dryRun = try reader.singular(BoolKind.self, field)
+            case 2:
+                self.named = try reader.singular(BoolKind.self, field)
             default: try reader.skip(field)
             }
         }
@@ -259,19 +777,29 @@ public struct PruneRequest: Message {
 public struct PruneResponse: Message {
     public static let messageName = "alcove.v1.PruneResponse"
 
-    /// Their names, sorted.
+    /// Their names, or digests of those without, sorted.
     public var removed: [String] = []
+    /// Digests of the layers that went.
+    public var layers: [String] = []
+    /// Of these layers.
+    public var bytes: UInt64 = 0
 
     public init() {}
 
     public init(
-        removed: [String] = []
+        removed: [String] = [],
+        layers: [String] = [],
+        bytes: UInt64 = 0
     ) {
         self.removed = removed
+        self.layers = layers
+        self.bytes = bytes
     }
 
     public func encode(into writer: inout WireWriter) {
         writer.repeated(StringKind.self, 1, self.removed)
+        writer.repeated(StringKind.self, 2, self.layers)
+        writer.singular(UInt64Kind.self, 3, self.bytes)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -279,28 +807,319 @@ public struct PruneResponse: Message {
             switch field.number {
             case 1:
                 try reader.repeated(StringKind.self, field, into: &self.removed)
+            case 2:
+                try reader.repeated(StringKind.self, field, into: &self.layers)
+            case 3:
+                self.bytes = try reader.singular(UInt64Kind.self, field)
             default: try reader.skip(field)
             }
         }
     }
 }
 
-/// What sandboxes are made of: directory trees on the node, by name.
+public struct PinRequest: Message {
+    public static let messageName = "alcove.v1.PinRequest"
+
+    /// As in `RemoveRequest`.
+    public var name: String = ""
+    public var pinned: Bool = false
+
+    public init() {}
+
+    public init(
+        name: String = "",
+        pinned: Bool = false
+    ) {
+        self.name = name
+        self.pinned = pinned
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(StringKind.self, 1, self.name)
+        writer.singular(BoolKind.self, 2, self.pinned)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.name = try reader.singular(StringKind.self, field)
+            case 2:
+                self.pinned = try reader.singular(BoolKind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct PinResponse: Message {
+    public static let messageName = "alcove.v1.PinResponse"
+
+    public var image: Image? = nil
+
+    public init() {}
+
+    public init(
+        image: Image? = nil
+    ) {
+        self.image = image
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.optional(MessageKind<Image>.self, 1, self.image)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                try reader.message(field, into: &self.image)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct CheckRequest: Message {
+    public static let messageName = "alcove.v1.CheckRequest"
+
+    /// Only looks whether all is there, and whether an earlier check found damage.
+    public var withoutContent: Bool = false
+
+    public init() {}
+
+    public init(
+        withoutContent: Bool = false
+    ) {
+        self.withoutContent = withoutContent
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(BoolKind.self, 1, self.withoutContent)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.withoutContent = try reader.singular(BoolKind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct CheckResponse: Message {
+    public static let messageName = "alcove.v1.CheckResponse"
+
+    public var kind: Kind? = nil
+
+    public init() {}
+
+    public init(
+        kind: Kind? = nil
+    ) {
+        self.kind = kind
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        if case .progress(let value) = self.kind {
+            writer.present(MessageKind<CheckResponse.Progress>.self, 1, value)
+        }
+        if case .result(let value) = self.kind {
+            writer.present(MessageKind<CheckResponse.Result>.self, 2, value)
+        }
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                var value = CheckResponse.Progress()
+                if case .progress(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .progress(value)
+            case 2:
+                var value = CheckResponse.Result()
+                if case .result(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .result(value)
+            default: try reader.skip(field)
+            }
+        }
+    }
+
+    public enum Kind: Equatable, Sendable {
+        case progress(CheckResponse.Progress)
+        case result(CheckResponse.Result)
+    }
+
+    public struct Progress: Message {
+        public static let messageName = "alcove.v1.CheckResponse.Progress"
+
+        public var bytesDone: UInt64 = 0
+        public var bytes: UInt64 = 0
+
+        public init() {}
+
+        public init(
+            bytesDone: UInt64 = 0,
+            bytes: UInt64 = 0
+        ) {
+            self.bytesDone = bytesDone
+            self.bytes = bytes
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(UInt64Kind.self, 1, self.bytesDone)
+            writer.singular(UInt64Kind.self, 2, self.bytes)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.bytesDone = try reader.singular(UInt64Kind.self, field)
+                case 2:
+                    self.bytes = try reader.singular(UInt64Kind.self, field)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
+    public struct Result: Message {
+        public static let messageName = "alcove.v1.CheckResponse.Result"
+
+        /// Every image can be used.
+        public var sound: Bool = false
+        public var layers: UInt32 = 0
+        /// That were read.
+        public var bytes: UInt64 = 0
+        public var problems: [CheckResponse.Problem] = []
+
+        public init() {}
+
+        public init(
+            sound: Bool = false,
+            layers: UInt32 = 0,
+            bytes: UInt64 = 0,
+            problems: [CheckResponse.Problem] = []
+        ) {
+            self.sound = sound
+            self.layers = layers
+            self.bytes = bytes
+            self.problems = problems
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(BoolKind.self, 1, self.sound)
+            writer.singular(UInt32Kind.self, 2, self.layers)
+            writer.singular(UInt64Kind.self, 3, self.bytes)
+            writer.repeated(MessageKind<CheckResponse.Problem>.self, 4, self.problems)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.sound = try reader.singular(BoolKind.self, field)
+                case 2:
+                    self.layers = try reader.singular(UInt32Kind.self, field)
+                case 3:
+                    self.bytes = try reader.singular(UInt64Kind.self, field)
+                case 4:
+                    try reader.repeated(
+                        MessageKind<CheckResponse.Problem>.self, field, into: &self.problems)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
+    public struct Problem: Message {
+        public static let messageName = "alcove.v1.CheckResponse.Problem"
+
+        /// `damaged_layer`, `missing_layer`, `damaged_record`, `dangling_name`, or what harms nobody:
+        /// `unused_layer`, which `Prune` removes, and `dangling_hold`.
+        public var kind: String = ""
+        /// The digest of the layer or image, or the name.
+        public var subject: String = ""
+        /// The images that it harms, by name where they have one.
+        public var images: [String] = []
+        /// One line, without a full stop.
+        public var message: String = ""
+
+        public init() {}
+
+        public init(
+            kind: String = "",
+            subject: String = "",
+            images: [String] = [],
+            message: String = ""
+        ) {
+            self.kind = kind
+            self.subject = subject
+            self.images = images
+            self.message = message
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(StringKind.self, 1, self.kind)
+            writer.singular(StringKind.self, 2, self.subject)
+            writer.repeated(StringKind.self, 3, self.images)
+            writer.singular(StringKind.self, 4, self.message)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.kind = try reader.singular(StringKind.self, field)
+                case 2:
+                    self.subject = try reader.singular(StringKind.self, field)
+                case 3:
+                    try reader.repeated(StringKind.self, field, into: &self.images)
+                case 4:
+                    self.message = try reader.singular(StringKind.self, field)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+}
+
+/// What sandboxes are made of, by name: images in the node's store, which layers make up, and
+/// directory trees of the node. A name belongs to one of them.
 public enum ImagesMethods {
-    /// Gives a directory tree a name, after a look at it. The same name with the same directory gives
-    /// the same image again, with another one it fails with ALREADY_EXISTS.
+    /// Brings an image into the store, or gives a directory tree a name. Answers progress now and
+    /// then, and the result last. Whoever ends the call stops the import; what an import leaves that
+    /// did not come to its end is nothing.
+    ///
+    /// An image takes its name from one that had it, but a directory tree keeps its: the same name
+    /// with the same directory gives the same image again, with anything else the import fails with
+    /// ALREADY_EXISTS. What is no image, or is refused of one, is INVALID_ARGUMENT.
     public static let `import` = Method<ImportRequest, ImportResponse>(
-        "/alcove.v1.Images/Import", .unary)
-    /// In the order of names.
+        "/alcove.v1.Images/Import", .serverStreaming)
+    /// In the order of names, those without one last.
     public static let list = Method<ListImagesRequest, ListImagesResponse>(
         "/alcove.v1.Images/List", .unary)
-    /// Forgets an image. The directory stays. Fails with FAILED_PRECONDITION while a sandbox is made
-    /// of it.
+    /// Takes a name away, and with the last one the image; by a digest, the image with all its names.
+    /// Layers that no other image has go with it; a directory stays. Fails with FAILED_PRECONDITION
+    /// while a sandbox is made of the image, and while it is pinned.
     public static let remove = Method<RemoveRequest, RemoveResponse>(
         "/alcove.v1.Images/Remove", .unary)
-    /// Forgets all images that no sandbox is made of.
+    /// Removes images that no sandbox is made of and that are not pinned, and layers of no image.
     public static let prune = Method<PruneRequest, PruneResponse>(
         "/alcove.v1.Images/Prune", .unary)
+    /// Protects an image of the store from eviction and `Prune`, or no longer.
+    public static let pin = Method<PinRequest, PinResponse>(
+        "/alcove.v1.Images/Pin", .unary)
+    /// Reads all layers of the store and compares them with what was written. Damaged ones are
+    /// marked: no sandbox is made of their images until these are imported again, which mends them.
+    /// Answers progress now and then, and the result last.
+    public static let check = Method<CheckRequest, CheckResponse>(
+        "/alcove.v1.Images/Check", .serverStreaming)
 
     /// The service's name and all its methods.
     public static let service = ServiceDescriptor(
@@ -310,6 +1129,8 @@ public enum ImagesMethods {
             list.signature,
             remove.signature,
             prune.signature,
+            pin.signature,
+            check.signature,
         ])
 }
 
@@ -319,44 +1140,127 @@ extension FileDescriptor {
         name: "alcove/v1/images.proto",
         imports: [],
         symbols: [
+            "alcove.v1.ImageKind",
+            "alcove.v1.DeviceNodes",
             "alcove.v1.Image",
+            "alcove.v1.ImageLayer",
+            "alcove.v1.ImageConfig",
+            "alcove.v1.ImageConfig.LabelsEntry",
             "alcove.v1.ImportRequest",
             "alcove.v1.ImportResponse",
+            "alcove.v1.ImportResponse.Progress",
+            "alcove.v1.ImportResponse.Result",
             "alcove.v1.ListImagesRequest",
             "alcove.v1.ListImagesResponse",
+            "alcove.v1.StoreUsage",
             "alcove.v1.RemoveRequest",
             "alcove.v1.RemoveResponse",
             "alcove.v1.PruneRequest",
             "alcove.v1.PruneResponse",
+            "alcove.v1.PinRequest",
+            "alcove.v1.PinResponse",
+            "alcove.v1.CheckRequest",
+            "alcove.v1.CheckResponse",
+            "alcove.v1.CheckResponse.Progress",
+            "alcove.v1.CheckResponse.Result",
+            "alcove.v1.CheckResponse.Problem",
             "alcove.v1.Images",
             "alcove.v1.Images.Import",
             "alcove.v1.Images.List",
             "alcove.v1.Images.Remove",
             "alcove.v1.Images.Prune",
+            "alcove.v1.Images.Pin",
+            "alcove.v1.Images.Check",
         ],
         hexadecimal: """
-            0a16616c636f76652f76312f696d616765732e70726f746f1209616c636f76652e763122bb010a05
+            0a16616c636f76652f76312f696d616765732e70726f746f1209616c636f76652e763122e8040a05
             496d61676512120a046e616d6518012001280952046e616d65121c0a096469726563746f72791802
             2001280952096469726563746f727912360a17696d706f727465645f61745f6e616e6f7365636f6e
             64731803200128035215696d706f7274656441744e616e6f7365636f6e647312140a056279746573
             1804200128045205627974657312140a0566696c6573180520012804520566696c6573121c0a0973
-            616e64626f78657318062001280d520973616e64626f786573224d0a0d496d706f72745265717565
-            737412120a046e616d6518012001280952046e616d65121e0a096469726563746f72791802200128
-            09480052096469726563746f727942080a06736f7572636522520a0e496d706f7274526573706f6e
-            736512260a05696d61676518012001280b32102e616c636f76652e76312e496d6167655205696d61
-            676512180a076578697374656418022001280852076578697374656422130a114c697374496d6167
-            657352657175657374223e0a124c697374496d61676573526573706f6e736512280a06696d616765
-            7318012003280b32102e616c636f76652e76312e496d6167655206696d6167657322230a0d52656d
-            6f76655265717565737412120a046e616d6518012001280952046e616d6522100a0e52656d6f7665
-            526573706f6e736522270a0c5072756e655265717565737412170a076472795f72756e1801200128
-            08520664727952756e22290a0d5072756e65526573706f6e736512180a0772656d6f766564180120
-            032809520772656d6f7665643287020a06496d61676573123d0a06496d706f727412182e616c636f
-            76652e76312e496d706f7274526571756573741a192e616c636f76652e76312e496d706f72745265
-            73706f6e736512430a044c697374121c2e616c636f76652e76312e4c697374496d61676573526571
-            756573741a1d2e616c636f76652e76312e4c697374496d61676573526573706f6e7365123d0a0652
-            656d6f766512182e616c636f76652e76312e52656d6f7665526571756573741a192e616c636f7665
-            2e76312e52656d6f7665526573706f6e7365123a0a055072756e6512172e616c636f76652e76312e
-            5072756e65526571756573741a182e616c636f76652e76312e5072756e65526573706f6e73656206
-            70726f746f33
+            616e64626f78657318062001280d520973616e64626f78657312280a046b696e6418072001280e32
+            142e616c636f76652e76312e496d6167654b696e6452046b696e6412160a06646967657374180820
+            012809520664696765737412140a056e616d657318092003280952056e616d6573122d0a066c6179
+            657273180a2003280b32152e616c636f76652e76312e496d6167654c6179657252066c6179657273
+            12210a0c7368617265645f6279746573180b20012804520b7368617265644279746573122e0a0663
+            6f6e666967180c2001280b32162e616c636f76652e76312e496d616765436f6e6669675206636f6e
+            666967121a0a08706c6174666f726d180d200128095208706c6174666f726d12160a0670696e6e65
+            64180e20012808520670696e6e656412250a0e64616d616765645f6c6179657273180f2003280952
+            0d64616d616765644c617965727312140a0575736572731810200328095205757365727312370a18
+            6c6173745f757365645f61745f6e616e6f7365636f6e647318112001280352156c61737455736564
+            41744e616e6f7365636f6e647312270a0f6d616e69666573745f646967657374181220012809520e
+            6d616e6966657374446967657374223a0a0a496d6167654c6179657212160a066469676573741801
+            20012809520664696765737412140a0562797465731802200128045205627974657322c2020a0b49
+            6d616765436f6e666967121e0a0a656e747279706f696e74180120032809520a656e747279706f69
+            6e7412180a07636f6d6d616e641802200328095207636f6d6d616e6412200a0b656e7669726f6e6d
+            656e74180320032809520b656e7669726f6e6d656e74122b0a11776f726b696e675f646972656374
+            6f72791804200128095210776f726b696e674469726563746f727912120a04757365721805200128
+            09520475736572121f0a0b73746f705f7369676e616c180620012809520a73746f705369676e616c
+            123a0a066c6162656c7318072003280b32222e616c636f76652e76312e496d616765436f6e666967
+            2e4c6162656c73456e74727952066c6162656c731a390a0b4c6162656c73456e74727912100a036b
+            657918012001280952036b657912140a0576616c7565180220012809520576616c75653a02380122
+            e7010a0d496d706f72745265717565737412120a046e616d6518012001280952046e616d65121e0a
+            096469726563746f7279180220012809480052096469726563746f7279121a0a0761726368697665
+            1803200128094800520761726368697665121c0a097265666572656e636518042001280952097265
+            666572656e6365121a0a08706c6174666f726d1805200128095208706c6174666f726d12300a0764
+            65766963657318062001280e32162e616c636f76652e76312e4465766963654e6f64657352076465
+            766963657312100a0370696e180720012808520370696e42080a06736f7572636522a3040a0e496d
+            706f7274526573706f6e736512400a0870726f677265737318012001280b32222e616c636f76652e
+            76312e496d706f7274526573706f6e73652e50726f67726573734800520870726f6772657373123a
+            0a06726573756c7418022001280b32202e616c636f76652e76312e496d706f7274526573706f6e73
+            652e526573756c7448005206726573756c741adb010a0850726f6772657373121f0a0b6c61796572
+            735f646f6e6518012001280d520a6c6179657273446f6e6512160a066c617965727318022001280d
+            52066c617965727312250a0e6c61796572735f70726573656e7418032001280d520d6c6179657273
+            50726573656e74121d0a0a62797465735f646f6e6518042001280452096279746573446f6e651214
+            0a0562797465731805200128045205627974657312200a0b6e616e6f7365636f6e64731806200128
+            04520b6e616e6f7365636f6e647312180a0777616974696e67180720012808520777616974696e67
+            1aac010a06526573756c7412260a05696d61676518012001280b32102e616c636f76652e76312e49
+            6d6167655205696d61676512180a0765786973746564180220012808520765786973746564121f0a
+            0b6c61796572735f6d61646518032001280d520a6c61796572734d61646512250a0e6c6179657273
+            5f70726573656e7418042001280d520d6c617965727350726573656e7412180a0765766963746564
+            18052003280952076576696374656442060a046b696e6422270a114c697374496d61676573526571
+            7565737412120a046e616d6518012001280952046e616d65226b0a124c697374496d616765735265
+            73706f6e736512280a06696d6167657318012003280b32102e616c636f76652e76312e496d616765
+            5206696d61676573122b0a0573746f726518022001280b32152e616c636f76652e76312e53746f72
+            655573616765520573746f726522790a0a53746f7265557361676512160a06696d61676573180120
+            01280d5206696d6167657312160a066c617965727318022001280d52066c617965727312140a0562
+            797465731803200128045205627974657312250a0e63617061636974795f62797465731804200128
+            04520d6361706163697479427974657322230a0d52656d6f76655265717565737412120a046e616d
+            6518012001280952046e616d6522580a0e52656d6f7665526573706f6e736512180a076469676573
+            747318012003280952076469676573747312160a066c617965727318022003280952066c61796572
+            7312140a05627974657318032001280452056279746573223d0a0c5072756e655265717565737412
+            170a076472795f72756e180120012808520664727952756e12140a056e616d656418022001280852
+            056e616d656422570a0d5072756e65526573706f6e736512180a0772656d6f766564180120032809
+            520772656d6f76656412160a066c617965727318022003280952066c617965727312140a05627974
+            65731803200128045205627974657322380a0a50696e5265717565737412120a046e616d65180120
+            01280952046e616d6512160a0670696e6e6564180220012808520670696e6e656422350a0b50696e
+            526573706f6e736512260a05696d61676518012001280b32102e616c636f76652e76312e496d6167
+            655205696d61676522370a0c436865636b5265717565737412270a0f776974686f75745f636f6e74
+            656e74180120012808520e776974686f7574436f6e74656e7422cc030a0d436865636b526573706f
+            6e7365123f0a0870726f677265737318012001280b32212e616c636f76652e76312e436865636b52
+            6573706f6e73652e50726f67726573734800520870726f677265737312390a06726573756c741802
+            2001280b321f2e616c636f76652e76312e436865636b526573706f6e73652e526573756c74480052
+            06726573756c741a3f0a0850726f6772657373121d0a0a62797465735f646f6e6518012001280452
+            096279746573446f6e6512140a056279746573180220012804520562797465731a8a010a06526573
+            756c7412140a05736f756e641801200128085205736f756e6412160a066c61796572731802200128
+            0d52066c617965727312140a05627974657318032001280452056279746573123c0a0870726f626c
+            656d7318042003280b32202e616c636f76652e76312e436865636b526573706f6e73652e50726f62
+            6c656d520870726f626c656d731a690a0750726f626c656d12120a046b696e641801200128095204
+            6b696e6412180a077375626a65637418022001280952077375626a65637412160a06696d61676573
+            1803200328095206696d6167657312180a076d65737361676518042001280952076d657373616765
+            42060a046b696e642a580a09496d6167654b696e64121a0a16494d4147455f4b494e445f554e5350
+            45434946494544100012180a14494d4147455f4b494e445f4449524543544f5259100112150a1149
+            4d4147455f4b494e445f53544f52454410022a3d0a0b4465766963654e6f64657312170a13444556
+            4943455f4e4f4445535f524546555345100012150a114445564943455f4e4f4445535f4b45455010
+            0132fd020a06496d61676573123f0a06496d706f727412182e616c636f76652e76312e496d706f72
+            74526571756573741a192e616c636f76652e76312e496d706f7274526573706f6e7365300112430a
+            044c697374121c2e616c636f76652e76312e4c697374496d61676573526571756573741a1d2e616c
+            636f76652e76312e4c697374496d61676573526573706f6e7365123d0a0652656d6f766512182e61
+            6c636f76652e76312e52656d6f7665526571756573741a192e616c636f76652e76312e52656d6f76
+            65526573706f6e7365123a0a055072756e6512172e616c636f76652e76312e5072756e6552657175
+            6573741a182e616c636f76652e76312e5072756e65526573706f6e736512340a0350696e12152e61
+            6c636f76652e76312e50696e526571756573741a162e616c636f76652e76312e50696e526573706f
+            6e7365123c0a05436865636b12172e616c636f76652e76312e436865636b526571756573741a182e
+            616c636f76652e76312e436865636b526573706f6e73653001620670726f746f33
             """)
 }

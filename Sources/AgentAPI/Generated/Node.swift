@@ -366,7 +366,7 @@ public struct Capacity: Message {
     public var startsLimit: UInt32 = 0
     /// Starts that wait for others.
     public var startsQueued: UInt32 = 0
-    /// Names of the images that are here, sorted.
+    /// Names of the images that are here, directory trees among them, sorted.
     public var images: [String] = []
     /// Of the whole node. Absent where the kernel does not tell.
     public var cpuPressure: Pressure? = nil

@@ -42,6 +42,12 @@ public struct AgentConfiguration: Hashable, Sendable {
         case bestEffort = "best-effort"
     }
 
+    /// How the content of imported layers is kept.
+    public enum ImagesPacking: String, CaseIterable, Hashable, Sendable {
+        case none
+        case lz4
+    }
+
     public enum LogFormat: String, CaseIterable, Hashable, Sendable {
         /// The journal where standard error leads to it, text on a terminal, else JSON.
         case automatic = "auto"
@@ -62,6 +68,10 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var keepaliveTimeout = Duration.seconds(20)
 
     public var stateDirectory = "/var/lib/alcove"
+
+    /// What images may take. 0: no bound.
+    public var imagesCapacity: UInt64 = 0
+    public var imagesPacking = ImagesPacking.none
 
     public var initProgram = "/usr/lib/alcove/alcove-init"
     public var cgroupParent = "alcoved"

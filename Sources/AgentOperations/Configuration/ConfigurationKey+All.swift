@@ -74,7 +74,15 @@ extension ConfigurationKey {
     private static let directories: [ConfigurationKey] = [
         key(
             "directories.state", \.stateDirectory, .path(example: "/var/lib/alcove"),
-            "the record, and a directory for each sandbox with its logs")
+            "the record, images, and a directory for each sandbox with its logs"),
+        key(
+            "images.capacity", \.imagesCapacity, .size(mostDisk),
+            "what imported images may take; beyond it those that are neither used nor pinned go, "
+                + "the one used longest ago first; \"0\": no bound"),
+        key(
+            "images.packing", \.imagesPacking, .choice,
+            "how layers are kept that are imported from now on: as they are, or in blocks of LZ4, "
+                + "which take less of a slow disk and more of the processor"),
     ]
 
     private static let sandboxes: [ConfigurationKey] = [

@@ -11,6 +11,7 @@ enum AgentExitCode: Int32, CaseIterable {
     case agentFailed = 70
     case wrongState = 72
     case alreadyExists = 73
+    case damaged = 74
     case noRoom = 75
     case connectionLost = 76
 
@@ -22,6 +23,7 @@ enum AgentExitCode: Int32, CaseIterable {
         case .agentFailed: "agent_failed"
         case .wrongState: "wrong_state"
         case .alreadyExists: "already_exists"
+        case .damaged: "damaged"
         case .noRoom: "no_room"
         case .connectionLost: "connection_lost"
         }
@@ -34,6 +36,7 @@ enum AgentExitCode: Int32, CaseIterable {
         case .agentFailed: "the agent failed, or cannot do it"
         case .wrongState: "the sandbox's state, or what uses the image, does not allow it"
         case .alreadyExists: "there is another one of that name already"
+        case .damaged: "an image in the store is damaged: import it again"
         case .noRoom: "the node has no room, drains, or has too much to do: try later"
         case .connectionLost: "the agent went away, or does not answer"
         }
@@ -113,7 +116,8 @@ struct AgentFailure: Error {
         case .resourceExhausted: code = .noRoom
         case .unavailable: code = failure.reason.isEmpty ? .connectionLost : .noRoom
         case .deadlineExceeded, .cancelled: code = .connectionLost
-        case .internal, .unimplemented, .unknown, .dataLoss, .ok: code = .agentFailed
+        case .dataLoss: code = .damaged
+        case .internal, .unimplemented, .unknown, .ok: code = .agentFailed
         }
         return code.rawValue
     }

@@ -9,6 +9,17 @@ enum AgentSpec {
         "IMAGE", completes: .foldersAndLines(of: "alcove image ls --quiet"),
         help: "the image: path of a directory tree, or name of an imported image")
 
+    /// What only the agent can do.
+    static let imageFlags = [
+        Flag(
+            "layer", value: "NAME", repeatable: true,
+            completes: .lines(of: "alcove image ls --quiet"),
+            help: "put another imported image, or a layer of one, above those of IMAGE"),
+        Flag(
+            "entrypoint", value: "PROGRAM",
+            help: "in place of the image's entrypoint and command; \"\": without any"),
+    ]
+
     static let timeFlags = [
         Flag("timeout", value: "DURATION", help: "stop it after this time, as in 30s or 1.5m"),
         Flag(
@@ -22,13 +33,27 @@ enum AgentSpec {
         var model = try SandboxFlags.spec(parsed, imagePath: image)
         model.timeout = try parsed.duration("timeout")
         var spec = AgentAPI.SandboxSpec(model)
-        // Who that is, the agent looks up in the image.
+        // Who that is, the agent looks up in the image. What is not given, the image may say.
         if parsed.isGiven("user"), let user = parsed.string("user") { spec.user = user }
+        spec.workingDirectory = parsed.string("workdir") ?? ""
+        spec.environment = try environment(parsed)
+        spec.layers = parsed.strings("layer")
+        if let entrypoint = parsed.string("entrypoint") { spec.entrypoint = [entrypoint] }
         let grace = try parsed.duration("stop-grace") ?? .seconds(2)
         if grace != AgentAPI.SandboxSpec.defaultStopGrace {
             spec.stopGraceNanoseconds = UInt64(clamping: grace.nanoseconds)
         }
         return spec
+    }
+
+    /// What is given; of one name the last.
+    private static func environment(_ parsed: ParsedCommand) throws -> [String] {
+        var entries: [String] = []
+        for pair in try parsed.pairs("env") {
+            entries.removeAll { $0.hasPrefix(pair.key + "=") }
+            entries.append("\(pair.key)=\(pair.value)")
+        }
+        return entries
     }
 
     /// The agent is in another directory, and so gets whole paths. What is no directory here is

@@ -13,7 +13,8 @@ enum CreateCommand {
                 Prints the id. The same id with the same flags gives the same sandbox again. What \
                 the sandbox writes is kept, see `alcove logs`; it has no standard input.
                 IMAGE is a directory, or where there is none of that path, the name of an imported \
-                image.
+                image. COMMAND takes the place of the image's own and stands behind its \
+                entrypoint; it can be left out where the image has one.
                 """,
             flags: [
                 Flag(
@@ -26,8 +27,11 @@ enum CreateCommand {
                     "isolation", value: "KIND", default: "auto",
                     completes: .words(["auto", "process", "microvm"]),
                     help: "how it is kept apart from the node: auto, process or microvm"),
-            ] + AgentSpec.timeFlags + SandboxFlags.flags + [Agent.jsonFlag, Agent.socketFlag],
-            arguments: [AgentSpec.image], trailing: .command, tables: [AgentExitCode.startTable],
+            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + SandboxFlags.flags + [
+                Agent.jsonFlag, Agent.socketFlag,
+            ],
+            arguments: [AgentSpec.image], trailing: .optionalCommand,
+            tables: [AgentExitCode.startTable],
             examples: [
                 Example(
                     "alcove create --id web --memory 128MiB base -- /bin/app --port 80",

@@ -445,8 +445,8 @@ class Harness:
                                capture_output=True, text=True).stdout.split()
         assert steps, "there are no steps"
         self.agent.start()
-        self.agent.calls.images.Import(api.images.ImportRequest(
-            name="base", directory=self.agent.spec().image), timeout=60)
+        list(self.agent.calls.images.Import(api.images.ImportRequest(
+            name="base", directory=self.agent.spec().image), timeout=60))
         self.agent.kill()
         plan = [f"{step}:{count}" for step in steps for count in (1, 2, 5)][:KILLS * 2 // 3]
         plan += [None] * (KILLS - len(plan))

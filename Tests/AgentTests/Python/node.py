@@ -22,7 +22,8 @@ def image_calls(agent):
     begun = time.time_ns()
 
     def imported(name, directory=IMAGE):
-        return calls.Import(images.ImportRequest(name=name, directory=directory), timeout=60)
+        answer, = calls.Import(images.ImportRequest(name=name, directory=directory), timeout=60)
+        return answer.result
 
     def names():
         return [each.name for each in calls.List(images.ListImagesRequest(), timeout=60).images]
@@ -59,7 +60,8 @@ def image_calls(agent):
     held = calls.List(images.ListImagesRequest(), timeout=60).images
     assert [each.sandboxes for each in held] == [0, 1, 0]
     refused(Code.FAILED_PRECONDITION, calls.Remove, images.RemoveRequest(name="base"))
-    dry = calls.Prune(images.PruneRequest(dry_run=True), timeout=60)
+    assert not calls.Prune(images.PruneRequest(), timeout=60).removed and len(names()) == 3
+    dry = calls.Prune(images.PruneRequest(dry_run=True, named=True), timeout=60)
     assert list(dry.removed) == ["0", "registry.example/team/app:1.2"] and len(names()) == 3
     calls.Remove(images.RemoveRequest(name="0"), timeout=60)
     refused(Code.NOT_FOUND, calls.Remove, images.RemoveRequest(name="0"))
@@ -71,7 +73,7 @@ def image_calls(agent):
     assert agent.wait("i").outcome.exit_code == 0
     # A stopped one still counts.
     refused(Code.FAILED_PRECONDITION, calls.Remove, images.RemoveRequest(name="base"))
-    pruned = calls.Prune(images.PruneRequest(), timeout=60)
+    pruned = calls.Prune(images.PruneRequest(named=True), timeout=60)
     assert list(pruned.removed) == ["registry.example/team/app:1.2"] and names() == ["base"]
     agent.delete("i")
     calls.Remove(images.RemoveRequest(name="base"), timeout=60)

@@ -256,6 +256,8 @@ def read_only():
                 (calls.images.Import, api.images.ImportRequest(name="a", directory="/")),
                 (calls.images.Remove, api.images.RemoveRequest(name="a")),
                 (calls.images.Prune, api.images.PruneRequest()),
+                (calls.images.Pin, api.images.PinRequest(name="a")),
+                (calls.images.Check, api.images.CheckRequest()),
                 (calls.node.Drain, node.DrainRequest(end=node.DrainRequest.End()))]
             for call, request in denied:
                 fails(Code.PERMISSION_DENIED, call, request, timeout=60)
