@@ -193,6 +193,10 @@ extension ImageDepot {
     func importImage(
         _ path: String, _ options: ImportOptions, _ telling: Telling<ImportProgress>
     ) throws(ImageError) -> ImportResult {
+        // It may have waited for others for long.
+        guard telling.isWanted, isOpen else {
+            throw ImageError(.cancelled, "the import was cancelled")
+        }
         // Anything else may never give a byte.
         let kind = (try? Files.status(of: path))?.kind
         guard kind == nil || kind == .regular || kind == .directory else {

@@ -25,6 +25,9 @@ final class Telling<Progress: Sendable>: Sendable {
         state.with { $0.isStopped = true }
     }
 
+    /// Whether somebody still wants the result.
+    var isWanted: Bool { state.with { !$0.isStopped } }
+
     /// Notes how far it is.
     ///
     /// - Returns: whether it is to go on.
