@@ -6,6 +6,8 @@ import shlex
 import sys
 import threading
 
+import grpc
+
 from alcove_api import types
 from placement import Placement
 from record import Record, state_name
@@ -137,6 +139,8 @@ def main():
                 return
             try:
                 print(perform(plane, placement, shlex.split(line)), flush=True)
+            except grpc.RpcError as problem:
+                print(f"failed: {problem.code().name}: {problem.details()}", flush=True)
             except Exception as problem:
                 print(f"failed: {problem}", flush=True)
 

@@ -71,7 +71,9 @@ class Placement:
                 raise
             self._again(stub.Start, sandboxes.StartRequest(id=sandbox_id), timeout)
             return each
-        raise LookupError("no node has room")
+        if not nodes:
+            raise LookupError("no node that has a socket by --agent is known yet")
+        raise LookupError("no node has room, or all are out of service")
 
     @staticmethod
     def _again(call, request, timeout):
