@@ -9,7 +9,8 @@ public struct NodeSettings: Sendable {
     public var stateDirectory = "/var/lib/alcove"
     /// The cgroup below which all sandboxes stand.
     public var cgroupParent = "alcoved"
-    public var initProgram = "/usr/lib/alcove/alcove-init"
+    /// Empty: where `InitLocation` finds it.
+    public var initProgram = ""
     /// What of the node's resources sandboxes may not reserve.
     public var keptBack = Resources()
     /// How many times over a resource may be reserved, in thousandths.

@@ -29,7 +29,8 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
                 hint: "mount one at /sys/fs/cgroup, or beside version 1 at /sys/fs/cgroup/unified")
         }
         host = try SandboxHost(
-            initProgram: settings.initProgram,
+            initProgram: settings.initProgram.isEmpty
+                ? InitLocation.path() : settings.initProgram,
             limits: Set(
                 Limits.Kind.allCases.filter { hierarchy.controllers.contains($0.rawValue) }),
             hierarchy: hierarchy, isDedicated: true, cgroupParent: settings.cgroupParent)

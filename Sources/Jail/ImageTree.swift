@@ -17,7 +17,7 @@ public struct ImageTree: ~Copyable, Sendable {
                 switch error.errorNumber {
                 case .noEntry, .notDirectory:
                     "give the path of a directory tree that holds the command and its libraries;"
-                        + " see `The base image` in the README"
+                        + " `rootfs/build-base` makes a small one"
                 default: "it must be readable by the user who runs this"
                 }
             throw SandboxError(

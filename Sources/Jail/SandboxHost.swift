@@ -77,8 +77,8 @@ public final class SandboxHost {
             case .noEntry:
                 throw SandboxError(
                     .setUpFailed, "alcove-init is not at `\(path)`",
-                    hint: "install it beside `alcove` or in /usr/lib/alcove,"
-                        + " or name it by ALCOVE_INIT")
+                    hint: "install it beside `alcove` or in /usr/lib/alcove, or name it by"
+                        + " ALCOVE_INIT, or for the agent by `sandboxes.init`")
             case .notPermitted, .permissionDenied:
                 throw SandboxError(
                     .notPermitted, "\(error)", hint: "starting a sandbox needs root")

@@ -41,7 +41,7 @@ enum BenchCommand {
         let spec = try SandboxFlags.spec(parsed, image: image)
         let count = try parsed.integer("count", in: 1...1_000_000) ?? 100
         let host = try SandboxHost(
-            initProgram: SandboxFlags.initProgram(), limits: Set(spec.limits.kinds),
+            initProgram: InitLocation.path(), limits: Set(spec.limits.kinds),
             isDedicated: true)
         let isPooled = parsed.isOn("pooled")
         let prepared = try PreparedSandbox(

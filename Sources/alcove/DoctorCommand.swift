@@ -1,5 +1,6 @@
 internal import Console
 internal import HostReport
+internal import Jail
 internal import LinuxKernel
 internal import SandboxModel
 
@@ -32,7 +33,7 @@ enum DoctorCommand {
         }
         let facts = HostFacts.detect(
             program: try? Files.linkTarget("/proc/self/exe"),
-            initPath: SandboxFlags.initProgram(),
+            initPath: InitLocation.path(),
             measuringGuest: !parsed.isOn("no-kvm-probe"))
         let report = HostReport(facts)
         StandardStream.output.write(

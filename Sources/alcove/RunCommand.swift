@@ -104,7 +104,7 @@ enum RunCommand {
             spec.environment.append("TERM=" + (ProcessEnvironment.value(of: "TERM") ?? "linux"))
         }
         let host = try SandboxHost(
-            initProgram: SandboxFlags.initProgram(), limits: Set(spec.limits.kinds),
+            initProgram: InitLocation.path(), limits: Set(spec.limits.kinds),
             isDedicated: true)
         let prepared = try PreparedSandbox(
             spec, image: image, on: host, network: spec.canJoinNetwork ? .begun : .new)

@@ -73,7 +73,7 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var imagesCapacity: UInt64 = 0
     public var imagesPacking = ImagesPacking.none
 
-    public var initProgram = "/usr/lib/alcove/alcove-init"
+    public var initProgram = ""
     public var cgroupParent = "alcoved"
     public var allowsProcessIsolation = true
     public var limitPolicy = LimitPolicy.strict

@@ -87,8 +87,11 @@ extension ConfigurationKey {
 
     private static let sandboxes: [ConfigurationKey] = [
         key(
-            "sandboxes.init", \.initProgram, .path(example: "/usr/lib/alcove/alcove-init"),
-            "the program that becomes process 1 of each sandbox"),
+            "sandboxes.init", \.initProgram,
+            .path(
+                "a path, or \"\"", mayBeEmpty: true, example: "/usr/lib/alcove/alcove-init"),
+            "the program that becomes process 1 of each sandbox; \"\": `alcove-init` beside "
+                + "`alcoved`, or where the README says"),
         key(
             "sandboxes.cgroup", \.cgroupParent,
             .text("a name", example: "alcoved") { (text) throws(FlagError) in
