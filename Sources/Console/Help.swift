@@ -4,7 +4,7 @@ extension Command {
     public func help(width: Int = 80) -> String {
         let width = max(40, width)
         var blocks = ["Usage: \(usage)", prose(summary, width)]
-        if !discussion.isEmpty { blocks.append(prose(discussion, width)) }
+        blocks += discussion.split(separator: "\n").map { prose(String($0), width) }
         let argumentRows = arguments.map { ($0.name, $0.help) }
         let flagRows = flags.map { (Self.label($0), Self.meaning($0)) }
         let rows = flagRows + [("-h, --help", "print this help")]

@@ -25,6 +25,7 @@ import Testing
                 Runs a command in a new sandbox
 
                 The command sees only the image.
+
                 Its exit code is kept.
 
                 Arguments:

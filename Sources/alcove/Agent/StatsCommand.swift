@@ -57,7 +57,10 @@ enum StatsCommand {
                 last = rows
                 return rows.contains { $0.sample.cpus == nil }
             }
-            StandardStream.output.write(text(last, false))
+            // Of one that cannot be measured there is a line on standard error, and no table here.
+            if !last.isEmpty || ids.isEmpty {
+                StandardStream.output.write(text(last, false))
+            }
         }
         return meter.worstCode
     }

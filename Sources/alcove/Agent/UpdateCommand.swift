@@ -12,7 +12,9 @@ enum UpdateCommand {
             discussion: """
                 What is given changes, the rest stays. Of one sandbox all limits change or none.
                 """,
-            flags: SandboxFlags.limitFlags + [Agent.jsonFlag, Agent.socketFlag],
+            flags: SandboxFlags.limitFlags.filter { $0.name != "rlimit" } + [
+                Agent.jsonFlag, Agent.socketFlag,
+            ],
             arguments: [LifecycleCommands.runningIDs], tables: [AgentExitCode.startTable],
             examples: [Example("alcove update --memory 256MiB --cpus 1 web", "give it more")]),
         perform: perform)
