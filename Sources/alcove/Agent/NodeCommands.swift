@@ -91,7 +91,7 @@ enum NodeCommands {
         var response = try agent.request(
             NodeMethods.drain, DrainRequest(order: order), to: "drain the node")
         if parsed.isOn("wait") {
-            if !parsed.isOn("json") {
+            if !parsed.isOn("json"), response.remaining > 0 {
                 StandardStream.output.write(NodeText.drain(response))
             }
             response.remaining = try waitUntilEmpty(agent)
