@@ -27,6 +27,8 @@ final class ControlPlaneLink: @unchecked Sendable {
     private var pause = ControlPlaneLink.shortestPause
     private var retry: ScheduledAction?
     private var isClosed = false
+    /// Why it could not be reached, as the log has it last.
+    private var toldReason: String?
 
     /// Whether a session goes on.
     var isConnected: Bool { session != nil }
@@ -67,8 +69,18 @@ final class ControlPlaneLink: @unchecked Sendable {
             connection.onClose = { [weak self] _ in self?.comeBack() }
             register(connection)
         } catch {
+            tell(away: "\(error)")
             comeBack()
         }
+    }
+
+    /// Once for each reason, not for each try.
+    private func tell(away reason: String) {
+        guard reason != toldReason else { return }
+        toldReason = reason
+        node.log.warning(
+            "the control plane cannot be reached; trying on",
+            ["control_plane.path": .text(path), "error": .text(reason)])
     }
 
     private func register(_ connection: ClientConnection) {
@@ -81,6 +93,7 @@ final class ControlPlaneLink: @unchecked Sendable {
             case .success(let response): begin(response, on: connection)
             case .failure(let failure):
                 if failure.code == .permissionDenied { pause = Self.unwantedPause }
+                tell(away: failure.message)
                 comeBack()
             }
         }
@@ -95,6 +108,9 @@ final class ControlPlaneLink: @unchecked Sendable {
     }
 
     private func isWelcome() {
+        toldReason = nil
+        node.log.info(
+            "in session with the control plane", ["control_plane.path": .text(path)])
         pause = Self.shortestPause
         node.metrics.controlPlaneSessions.add()
         node.metrics.controlPlaneConnected.set(true)

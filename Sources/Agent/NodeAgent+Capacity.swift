@@ -39,7 +39,7 @@ extension NodeAgent {
     private func load() -> NodeLoad {
         let now = MonotonicClock.nanoseconds
         if let measured, now - measured.at < Self.loadAge { return measured.load }
-        let load = NodeLoad.measure(below: settings.stateDirectory)
+        let load = NodeLoad.measure(below: settings.stateDirectory, processors)
         measured = (load, now)
         return load
     }

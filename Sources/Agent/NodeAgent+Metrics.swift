@@ -22,8 +22,8 @@ extension NodeAgent {
     /// What is cheaper to look at than to follow is looked at when somebody asks.
     func followMeasures() {
         let directory = settings.stateDirectory
-        metrics.collect { [unowned metrics] in
-            let load = NodeLoad.measure(below: directory)
+        metrics.collect { [unowned metrics, processors] in
+            let load = NodeLoad.measure(below: directory, processors)
             metrics.cpus.set(load.milliCPUs, .used)
             metrics.memory.set(load.memoryBytes, .used)
             metrics.pids.set(load.pids, .used)

@@ -54,6 +54,7 @@ final class NodeAgent: @unchecked Sendable {
     var isMeasuringCost = false
     /// How long a workload runs before its sandbox's cost is measured.
     var costDelay = Duration.seconds(1)
+    let processors = ProcessorUse()
     var measured: (load: NodeLoad, at: UInt64)?
     let startedAt = WallClock.nanoseconds
     let bootedAt = WallClock.bootNanoseconds
@@ -137,7 +138,7 @@ final class NodeAgent: @unchecked Sendable {
     }
 
     private static func total(_ settings: NodeSettings) -> SandboxModel.Resources {
-        let load = NodeLoad.measure(below: settings.stateDirectory)
+        let load = NodeLoad.measure(below: settings.stateDirectory, ProcessorUse())
         return SandboxModel.Resources(
             milliCPUs: UInt64(Machine.cpuCount) * 1000, memoryBytes: load.memoryTotal,
             pids: load.pidsLimit, diskBytes: load.diskTotal, addresses: settings.addressesLimit,

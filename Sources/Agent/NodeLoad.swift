@@ -11,15 +11,15 @@ struct NodeLoad {
     var pidsLimit: UInt64 = 0
     var diskBytes: UInt64 = 0
     var diskTotal: UInt64 = 0
-    /// Processes that run or want to, over the last minute.
     var milliCPUs: UInt64 = 0
     var cpuPressure: Pressure?
     var memoryPressure: Pressure?
     var ioPressure: Pressure?
 
     /// - Parameter directory: whose file system counts as the disk.
-    static func measure(below directory: String) -> NodeLoad {
+    static func measure(below directory: String, _ processors: ProcessorUse) -> NodeLoad {
         var load = NodeLoad()
+        load.milliCPUs = processors.milliCPUs
         load.readMemory()
         load.readProcesses()
         if let space = try? Files.space(below: directory) {
@@ -47,14 +47,10 @@ struct NodeLoad {
         }
     }
 
-    /// `0.52 0.40 0.31 2/180 9711`: loads, runnable and all threads, the newest pid.
+    /// `0.52 0.40 0.31 2/180 9711`: loads, threads that run and all, the newest pid.
     private mutating func readProcesses() {
         let words = ((try? Files.read("/proc/loadavg")) ?? "").split { $0 == " " || $0 == "\n" }
         guard words.count >= 4 else { return }
-        let parts = words[0].split(separator: ".")
-        if parts.count == 2, let whole = UInt64(parts[0]), let hundredths = UInt64(parts[1]) {
-            milliCPUs = whole * 1000 + hundredths * 10
-        }
         pids = words[3].split(separator: "/").last.flatMap { UInt64($0) } ?? 0
         let limit = (try? Files.read("/proc/sys/kernel/pid_max")) ?? ""
         pidsLimit = UInt64(limit.prefix { $0 != "\n" }) ?? 0

@@ -76,7 +76,7 @@ extension CallFailure {
         let shown = users.prefix(3).map { "`\($0)`" }.joined(separator: ", ")
         return CallFailure(
             .failedPrecondition, reason: "in_use",
-            "image `\(name.prefix(128))` has \(users.count) sandboxes made of it: \(shown)"
+            "image `\(name.prefix(128))` is used by \(users.count): \(shown)"
                 + (users.count > 3 ? ", …" : ""),
             hint: "delete them first; `alcove ps --all` lists them")
     }

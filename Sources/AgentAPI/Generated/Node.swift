@@ -354,7 +354,8 @@ public struct Capacity: Message {
     public var allocatable: Resources? = nil
     /// What sandboxes that are not stopped have reserved, overheads included.
     public var reserved: Resources? = nil
-    /// What they use, measured. Resources that the node cannot measure are 0.
+    /// What is used of the node, measured: CPUs (over the last second or more), memory, pids and disk
+    /// by everything on it, addresses and sandboxes by sandboxes. What it cannot measure is 0.
     public var inUse: Resources? = nil
     /// What a sandbox costs beyond what it asks for, one for each kind that is offered.
     public var overheads: [Overhead] = []

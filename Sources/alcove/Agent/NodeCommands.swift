@@ -2,6 +2,7 @@ internal import AgentAPI
 internal import AgentViews
 internal import Console
 internal import LinuxKernel
+internal import RPC
 internal import SandboxModel
 
 /// The commands about the node: `capacity`, `drain` and `info`.
@@ -94,29 +95,30 @@ enum NodeCommands {
             if !parsed.isOn("json"), response.remaining > 0 {
                 StandardStream.output.write(NodeText.drain(response))
             }
-            response.remaining = try waitUntilEmpty(agent)
+            try waitUntilEmpty(agent)
+            response.remaining = 0
         }
         StandardStream.output.write(
             parsed.isOn("json") ? MessageJSON.document(response) : NodeText.drain(response))
         return 0
     }
 
-    /// Waits until the node is drained, and gives how many sandboxes are left: none, or some when
-    /// the draining was ended meanwhile.
-    private static func waitUntilEmpty(_ agent: Agent) throws(AgentFailure) -> UInt32 {
+    /// Waits until the node is drained.
+    private static func waitUntilEmpty(_ agent: Agent) throws(AgentFailure) {
         let answers = agent.connection.stream(NodeMethods.watchCapacity, WatchCapacityRequest())
         do throws(CallFailure) {
             while let capacity = try answers.next()?.capacity {
                 let kinds = capacity.conditions.map(\.kind)
-                if kinds.contains(.drained) { return 0 }
-                if !kinds.contains(.draining) {
-                    return UInt32(clamping: capacity.reserved?.sandboxes ?? 0)
+                if kinds.contains(.drained) { return }
+                guard kinds.contains(.draining) else {
+                    throw CallFailure(
+                        .aborted, reason: "drain_ended", "somebody ended the drain",
+                        hint: "`alcove drain` begins another one")
                 }
             }
         } catch {
             throw AgentFailure(cannot: "wait for the node to be drained", error)
         }
-        return 0
     }
 
     static let info = PerformableCommand(
