@@ -39,8 +39,10 @@ extension SandboxTests {
 
         @Test("the workload has a terminal of its own, which follows the size of the outer one")
         func terminal() throws {
+            // The first size is set while the workload starts already.
             let child = try start(
-                "trap 'stty size; echo resized' WINCH; tty; stty size; echo ready;"
+                "until test \"$(stty size)\" = '33 111'; do :; done;"
+                    + " trap 'stty size; echo resized' WINCH; tty; stty size; echo ready;"
                     + " while :; do read line; test \"$line\" = end && echo got it && exit 7; done")
             try child.waitForOutput("ready")
             #expect(child.output.contains("/dev/pts/0\r\n33 111\r\nready\r\n"), "\(child.output)")
