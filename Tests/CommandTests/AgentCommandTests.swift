@@ -209,5 +209,19 @@ extension AgentCommandTests {
             #expect(try daemon.output("drain", "--end").hasPrefix("the node takes sandboxes"))
             _ = try daemon.output("create", "--id", "b", try Products.baseImage(), "--", "true")
         }
+
+        @Test("sandboxes are timed, by one call and by two", arguments: [[], ["--two-calls"]])
+        func bench(flags: [String]) throws {
+            let daemon = try AgentDaemon()
+            let image = try Products.baseImage()
+            let words = ["bench", "agent", "-n", "3", "-c", "2", "--warm-up", "1", "--json"]
+            let result = try daemon.alcove(words + flags + [image, "--", "true"])
+            #expect(result.succeeded, "\(result)")
+            let lines = try result.output.split(separator: "\n").map {
+                try JSONReader.read(String($0))
+            }
+            #expect(lines.count == 4 && lines.last?["summary"]?["count"]?.int64 == 3)
+            #expect(try daemon.output("ps", "--all", "--quiet").isEmpty)
+        }
     }
 }

@@ -24,7 +24,8 @@ enum AgentBenchCommand {
                 Flag("warm-up", value: "N", default: "5", help: "starts before the first sample"),
                 Flag("two-calls", help: "create and start by a call each"),
                 Flag("json", help: "print one JSON line for each sample, and one for the summary"),
-            ] + AgentSpec.timeFlags + SandboxFlags.flags + [Agent.socketFlag],
+            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + SandboxFlags.flags
+                + [Agent.socketFlag],
             arguments: [AgentSpec.image], trailing: .command,
             examples: [
                 Example(
