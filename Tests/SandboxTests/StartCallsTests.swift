@@ -23,8 +23,13 @@ private enum Expected {
 
 /// What depends on the kernel: it is looked up, not written down.
 private enum KernelPart {
-    /// The host drops each capability from its bounding set.
-    static var host: Int { Int(Capabilities.last) + 1 }
+    /// The host drops each capability from its bounding set. Where its tree has controllers for
+    /// those below, it reads their names, and then that there are no more.
+    static var host: Int {
+        let root = CgroupHierarchy.detect().root ?? ""
+        let controllers = (try? Files.read("\(root)/cgroup.subtree_control")) ?? ""
+        return Int(Capabilities.last) + 1 + (controllers.isEmpty || controllers == "\n" ? 0 : 1)
+    }
 
     /// The child hides and protects what this kernel has below `/proc`.
     static var child: Int {
