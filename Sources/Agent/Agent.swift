@@ -1,6 +1,6 @@
 internal import AgentAPI
 public import AgentOperations
-internal import LinuxKernel
+public import LinuxKernel
 internal import ProtocolBuffers
 public import RPC
 internal import SandboxModel

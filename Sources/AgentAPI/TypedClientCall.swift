@@ -1,3 +1,4 @@
+public import LinuxKernel
 public import ProtocolBuffers
 public import RPC
 

@@ -1,3 +1,5 @@
+public import LinuxKernel
+
 /// One call of a server, as its caller sees it.
 ///
 /// It lives on the loop's thread: callbacks are called there, and every member is used there. Set

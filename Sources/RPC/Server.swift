@@ -1,4 +1,4 @@
-internal import LinuxKernel
+public import LinuxKernel
 
 /// Bounds on what clients can make a server hold.
 public struct ServerLimits: Hashable, Sendable {

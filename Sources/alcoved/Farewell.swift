@@ -1,5 +1,6 @@
 internal import Agent
 internal import AgentOperations
+internal import LinuxKernel
 internal import RPC
 
 /// The end of the daemon, which a signal asks for.

@@ -1,5 +1,5 @@
 internal import AgentOperations
-internal import RPC
+internal import LinuxKernel
 
 /// Tells the service manager that the loop turns, twice in the time that it waits for that.
 final class Watchdog {

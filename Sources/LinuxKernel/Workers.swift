@@ -1,5 +1,3 @@
-public import LinuxKernel
-
 /// Threads for work that blocks, so that no loop does. Results go back by `loop.enqueue`.
 public final class Workers: Sendable {
     private struct Queue {

@@ -1,5 +1,3 @@
-public import LinuxKernel
-
 /// One thread that waits for descriptors, times and jobs of other threads, and calls what belongs
 /// to them. What it calls must not block.
 public final class EventLoop: @unchecked Sendable {
@@ -36,7 +34,7 @@ public final class EventLoop: @unchecked Sendable {
     /// Where connections read into before they look at it.
     package var scratch = [UInt8](repeating: 0, count: 65536)
 
-    public init(named name: String = "rpc") throws(SystemCallError) {
+    public init(named name: String = "loop") throws(SystemCallError) {
         self.name = name
         poll = try EventPoll()
         counter = try EventCounter()

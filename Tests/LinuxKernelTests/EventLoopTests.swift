@@ -1,7 +1,6 @@
-import LinuxKernel
 import Testing
 
-@testable import RPC
+@testable import LinuxKernel
 
 @Suite struct EventLoopTests {
     @Test("jobs of many threads come each once, in each thread's order")
