@@ -70,8 +70,16 @@ let package = Package(
             swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":libseccomp.a"), .linkedLibrary(":libcap.a")]
         ),
+        .target(name: "CGuestMemory", cSettings: strictC),
+        .target(
+            name: "GuestMemory", dependencies: ["CGuestMemory", "LinuxKernel"],
+            swiftSettings: strict),
         .target(name: "CKVM", cSettings: strictC),
-        .target(name: "KVM", dependencies: ["CKVM", "LinuxKernel"], swiftSettings: strict),
+        .target(
+            name: "KVM", dependencies: ["CKVM", "GuestMemory", "LinuxKernel"],
+            swiftSettings: strict),
+        .target(
+            name: "Virtio", dependencies: ["GuestMemory", "LinuxKernel"], swiftSettings: strict),
         .systemLibrary(name: "CNGHTTP2"),
         .target(
             name: "RPC", dependencies: ["CNGHTTP2", "LinuxKernel"], swiftSettings: strict,
@@ -145,7 +153,15 @@ let package = Package(
             name: "LinuxKernelTests", dependencies: ["LinuxKernel", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "KVMTests", dependencies: ["KVM", "LinuxKernel", "TestSupport"],
+            name: "GuestMemoryTests", dependencies: ["GuestMemory", "LinuxKernel", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "VirtioTests",
+            dependencies: ["GuestMemory", "LinuxKernel", "TestSupport", "Virtio"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "KVMTests",
+            dependencies: ["GuestMemory", "KVM", "LinuxKernel", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "HostReportTests",

@@ -1,3 +1,4 @@
+internal import GuestMemory
 internal import LinuxKernel
 
 /// A guest of three instructions that runs in guest kernel mode, timed.

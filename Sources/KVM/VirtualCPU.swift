@@ -1,4 +1,5 @@
 internal import CKVM
+public import GuestMemory
 public import LinuxKernel
 
 /// A virtual CPU. Only the thread that runs it touches it.

@@ -1,14 +1,6 @@
 internal import CKVM
+public import GuestMemory
 public import LinuxKernel
-
-/// An address in a guest's physical memory.
-public struct GuestAddress: RawRepresentable, Hashable, Sendable {
-    public let rawValue: UInt64
-
-    public init(rawValue: UInt64) {
-        self.rawValue = rawValue
-    }
-}
 
 /// A virtual machine, with the memory it runs in. Closing one takes milliseconds.
 public struct VirtualMachine: ~Copyable {

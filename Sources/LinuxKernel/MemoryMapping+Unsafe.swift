@@ -23,6 +23,17 @@ internal import CLinux
         try MemoryMapping(count: count, flags: 0x1, descriptor: device.rawValue)
     }
 
+    /// A file, from its start. Nothing of it is reserved.
+    ///
+    /// - Parameter isShared: whether changes reach the file. Otherwise they are this mapping's own.
+    public static func file(
+        _ file: borrowing Descriptor, count: Int, isShared: Bool
+    ) throws(SystemCallError) -> MemoryMapping {
+        // MAP_SHARED or MAP_PRIVATE, MAP_NORESERVE
+        try MemoryMapping(
+            count: count, flags: (isShared ? 0x1 : 0x2) | 0x4000, descriptor: file.rawValue)
+    }
+
     private init(count: Int, flags: UInt64, descriptor: Int32) throws(SystemCallError) {
         // PROT_READ | PROT_WRITE
         let result = try checked(
@@ -73,9 +84,112 @@ internal import CLinux
         }
     }
 
+    /// Gives whole pages back to the kernel, those of the file behind them too: zeroes are read
+    /// from now on.
+    public borrowing func discard(from offset: Int, count: Int) throws(SystemCallError) {
+        check(offset, count)
+        // MADV_REMOVE, for shared memory of a file; MADV_DONTNEED for this process's own.
+        let place = address + UInt64(offset)
+        if systemCall(__NR_madvise, place, UInt64(count), 9) == 0 { return }
+        try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
+    }
+
     private borrowing func check(_ offset: Int, _ size: Int) {
         precondition(
             offset >= 0 && size <= count && offset <= count - size,
             "an access stays within the mapping")
+    }
+}
+
+/// Files without a name that are in memory.
+public enum MemoryFile {
+    /// An empty one.
+    ///
+    /// - Parameter hugePages: of the host's huge pages, which it must have set aside.
+    public static func make(
+        _ name: String, hugePages: Bool = false
+    ) throws(SystemCallError) -> Descriptor {
+        // MFD_CLOEXEC, MFD_HUGETLB
+        let flags: UInt64 = hugePages ? 0x1 | 0x4 : 0x1
+        return Descriptor(
+            owning: Int32(
+                try checked(
+                    withAddress(of: name) { systemCall(__NR_memfd_create, $0, flags) },
+                    "memfd_create")))
+    }
+}
+
+/// Bytes of this process by their address: a part of what a call reads or writes at once.
+/// Corresponds to `struct iovec`. Whoever makes one keeps the memory.
+public struct MemoryPart: BitwiseCopyable, Hashable, Sendable {
+    public var address: UInt64
+    public var count: UInt64
+
+    public init(address: UInt64, count: UInt64) {
+        self.address = address
+        self.count = count
+    }
+}
+
+extension Descriptor {
+    /// What becomes of a transfer between a file and memory that is named by its address.
+    public enum PartsTransfer: Hashable, Sendable {
+        /// None at the end of the file.
+        case bytes(Int)
+        /// It would have to wait, which it was asked not to.
+        case wouldBlock
+        case failed(ErrorNumber)
+    }
+
+    /// So many parts at most go into one call. Corresponds to `IOV_MAX`.
+    public static let mostParts = 1024
+
+    /// Reads from an offset of a file into the parts, in order. Corresponds to `preadv2`.
+    ///
+    /// - Parameter waits: false to take only what is in memory.
+    public borrowing func read(
+        into parts: [MemoryPart], at offset: UInt64, waits: Bool = true
+    ) -> PartsTransfer {
+        // RWF_NOWAIT
+        transfer(__NR_preadv2, parts, offset, waits ? 0 : 0x8)
+    }
+
+    /// Writes the parts, in order, to an offset of a file. Corresponds to `pwritev2`.
+    public borrowing func write(_ parts: [MemoryPart], at offset: UInt64) -> PartsTransfer {
+        transfer(__NR_pwritev2, parts, offset, 0)
+    }
+
+    /// Reads into the parts what is there, a packet of a device for one. Corresponds to `readv`.
+    public borrowing func read(into parts: [MemoryPart]) -> PartsTransfer {
+        transfer(__NR_readv, parts, 0, 0)
+    }
+
+    /// Writes the parts as one piece. Corresponds to `writev`.
+    public borrowing func write(_ parts: [MemoryPart]) -> PartsTransfer {
+        transfer(__NR_writev, parts, 0, 0)
+    }
+
+    private borrowing func transfer(
+        _ call: Int32, _ parts: [MemoryPart], _ offset: UInt64, _ flags: UInt64
+    ) -> PartsTransfer {
+        precondition(parts.count <= Self.mostParts, "no more parts than the kernel takes")
+        let number = rawValue
+        // SAFETY: the array lives until the call is over; its parts are kept by whoever made them.
+        let result = unsafe parts.withUnsafeBytes { bytes in
+            systemCall(
+                call, UInt64(argument: number), UInt64(UInt(bitPattern: bytes.baseAddress)),
+                UInt64(parts.count), offset, 0, flags)
+        }
+        switch result {
+        case 0...: return .bytes(Int(result))
+        case -Int64(ErrorNumber.wouldBlock.rawValue): return .wouldBlock
+        default:
+            return .failed(ErrorNumber(rawValue: Int32(truncatingIfNeeded: -result)))
+        }
+    }
+
+    /// Writes a file's changes to its disk. Corresponds to `fdatasync`.
+    public borrowing func synchronizeData() throws(SystemCallError) {
+        try checked(systemCall(__NR_fdatasync, UInt64(argument: rawValue)), "fdatasync")
     }
 }

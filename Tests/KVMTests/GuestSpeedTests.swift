@@ -1,3 +1,4 @@
+import GuestMemory
 import LinuxKernel
 import TestSupport
 import Testing
