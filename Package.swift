@@ -161,7 +161,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "KVMTests",
-            dependencies: ["GuestMemory", "KVM", "LinuxKernel", "TestSupport"],
+            dependencies: ["KVM", "LinuxKernel", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "HostReportTests",

@@ -3,7 +3,12 @@
 // Part of the kernel's binary interface: what Swift reads by offset stays where it is.
 _Static_assert(alcove_kvm_run_exit_reason == 8, "struct kvm_run");
 _Static_assert(alcove_kvm_run_io_port == 34, "struct kvm_run");
+_Static_assert(alcove_kvm_run_mmio_data == 40, "struct kvm_run");
 _Static_assert(alcove_kvm_cpuid_entries == 8, "struct kvm_cpuid2");
 _Static_assert(alcove_kvm_cpuid_entry_size == 40, "struct kvm_cpuid_entry2");
 _Static_assert(sizeof(struct kvm_regs) == 144, "struct kvm_regs");
 _Static_assert(sizeof(struct kvm_sregs) == 312, "struct kvm_sregs");
+_Static_assert(offsetof(struct alcove_kvm_msrs, entries) == sizeof(struct kvm_msrs),
+               "struct kvm_msrs");
+_Static_assert(offsetof(struct alcove_kvm_signal_mask, set) == sizeof(struct kvm_signal_mask),
+               "struct kvm_signal_mask");

@@ -46,11 +46,11 @@ public struct GuestSpeedProbe: ~Copyable {
     init(code: [UInt8] = Self.code) throws(SystemCallError) {
         let system = try System.open()
         let version = try system.version()
-        let memory = try MemoryMapping.anonymous(count: 4096)
-        memory.store(code, at: 0)
+        let mapping = try MemoryMapping.anonymous(count: 0x2000)
+        mapping.store(code, at: Int(Self.codeAddress.rawValue))
         var machine = try system.createMachine()
         // The memory first: afterwards it would cost a grace period.
-        try machine.attach(memory, at: Self.codeAddress)
+        try machine.attach(try GuestMemory(mapping))
         try machine.setTaskStatePages(Self.taskStatePages)
         let cpu = try machine.createCPU(0)
         try cpu.setFeatures(try system.supportedFeatures())
@@ -103,7 +103,9 @@ public struct GuestSpeedProbe: ~Copyable {
         let exit: VirtualCPUExit
         let duration: UInt64
         do throws(SystemCallError) {
-            try cpu.setRegisters(instruction: Self.codeAddress, counter: rounds)
+            var registers = VirtualCPU.Registers(instruction: Self.codeAddress)
+            registers.rcx = UInt64(rounds)
+            try cpu.setRegisters(registers)
             let start = MonotonicClock.nanoseconds
             exit = try cpu.run()
             duration = MonotonicClock.nanoseconds - start

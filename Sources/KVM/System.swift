@@ -13,6 +13,11 @@ public struct System: ~Copyable {
         System(descriptor: try Files.open(path, .readWrite))
     }
 
+    /// One that was opened by somebody else.
+    public init(adopting descriptor: consuming Descriptor) {
+        self.init(descriptor: descriptor)
+    }
+
     private init(descriptor: consuming Descriptor) {
         self.descriptor = descriptor
     }
@@ -21,6 +26,14 @@ public struct System: ~Copyable {
     public borrowing func version() throws(SystemCallError) -> Int64 {
         try descriptor.control(
             UInt64(alcove_kvm_get_api_version), name: "ioctl KVM_GET_API_VERSION")
+    }
+
+    /// Corresponds to `KVM_CHECK_EXTENSION`.
+    public borrowing func has(_ capability: KVMCapability) -> Bool {
+        let result = try? descriptor.control(
+            UInt64(alcove_kvm_check_extension), capability.number,
+            name: "ioctl KVM_CHECK_EXTENSION")
+        return (result ?? 0) > 0
     }
 
     /// Corresponds to `KVM_CREATE_VM`.
@@ -49,19 +62,4 @@ public struct System: ~Copyable {
             name: "ioctl KVM_GET_SUPPORTED_CPUID")
         return CPUFeatures(memory: memory)
     }
-}
-
-/// A table of what `cpuid` answers, as the kernel lays it out.
-public struct CPUFeatures: ~Copyable {
-    /// More than the kernel's own bound, which is 256 on the newest.
-    static let largestCount: UInt32 = 512
-
-    let memory: MemoryMapping
-
-    init(memory: consuming MemoryMapping) {
-        self.memory = memory
-    }
-
-    /// The number of entries.
-    public var count: Int { Int(memory.load(at: 0, as: UInt32.self)) }
 }

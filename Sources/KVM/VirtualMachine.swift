@@ -2,30 +2,34 @@ internal import CKVM
 public import GuestMemory
 public import LinuxKernel
 
-/// A virtual machine, with the memory it runs in. Closing one takes milliseconds.
+/// A virtual machine. Closing one takes milliseconds.
 public struct VirtualMachine: ~Copyable {
     private let descriptor: Descriptor
     private let sharedCount: Int
     /// Kept for as long as the guest may touch it.
-    private var memory: MemoryMapping?
+    private var memory: GuestMemory?
 
     init(descriptor: consuming Descriptor, sharedCount: Int) {
         self.descriptor = descriptor
         self.sharedCount = sharedCount
     }
 
-    /// Gives the machine its memory: before its CPUs, for a running machine changes it slowly.
-    /// Corresponds to `KVM_SET_USER_MEMORY_REGION` of slot 0.
-    public mutating func attach(
-        _ memory: consuming MemoryMapping, at address: GuestAddress
-    ) throws(SystemCallError) {
-        var region = kvm_userspace_memory_region(
-            slot: 0, flags: 0, guest_phys_addr: address.rawValue, memory_size: UInt64(memory.count),
-            userspace_addr: memory.address)
-        try descriptor.control(
-            UInt64(alcove_kvm_set_user_memory_region), with: &region,
-            name: "ioctl KVM_SET_USER_MEMORY_REGION")
-        self.memory = consume memory
+    /// Gives the machine its memory: before all else, for a machine that has more changes it
+    /// slowly. Corresponds to `KVM_SET_USER_MEMORY_REGION`, a slot for each region.
+    public mutating func attach(_ memory: GuestMemory) throws(SystemCallError) {
+        self.memory = memory
+        for (slot, region) in memory.regions.enumerated() {
+            let range = GuestRange(region.start, count: Int(region.count))
+            guard let address = try? memory.hostAddress(of: range) else {
+                preconditionFailure("a region is in its memory")
+            }
+            var entry = kvm_userspace_memory_region(
+                slot: UInt32(slot), flags: 0, guest_phys_addr: region.start.rawValue,
+                memory_size: region.count, userspace_addr: address)
+            try descriptor.control(
+                UInt64(alcove_kvm_set_user_memory_region), with: &entry,
+                name: "ioctl KVM_SET_USER_MEMORY_REGION")
+        }
     }
 
     /// Names three pages, unused by the guest, that Intel's older CPUs need to run a guest without
@@ -34,6 +38,61 @@ public struct VirtualMachine: ~Copyable {
         try descriptor.control(
             UInt64(alcove_kvm_set_tss_address), address.rawValue, name: "ioctl KVM_SET_TSS_ADDR")
     }
+
+    /// Names one more such page. Corresponds to `KVM_SET_IDENTITY_MAP_ADDR`.
+    public borrowing func setIdentityMap(_ address: GuestAddress) throws(SystemCallError) {
+        var place = address.rawValue
+        try descriptor.control(
+            UInt64(alcove_kvm_set_identity_map_address), with: &place,
+            name: "ioctl KVM_SET_IDENTITY_MAP_ADDR")
+    }
+
+    // MARK: - Interrupts
+
+    /// An I/O interrupt controller, and a local one for each CPU, in the kernel. Corresponds to
+    /// `KVM_CREATE_IRQCHIP`.
+    public borrowing func createInterruptController() throws(SystemCallError) {
+        try descriptor.control(
+            UInt64(alcove_kvm_create_irqchip), name: "ioctl KVM_CREATE_IRQCHIP")
+    }
+
+    /// An interval timer in the kernel. Corresponds to `KVM_CREATE_PIT2`.
+    public borrowing func createTimer() throws(SystemCallError) {
+        // KVM_PIT_SPEAKER_DUMMY: port 0x61 too.
+        var configuration = kvm_pit_config()
+        configuration.flags = 1
+        try descriptor.control(
+            UInt64(alcove_kvm_create_pit2), with: &configuration, name: "ioctl KVM_CREATE_PIT2")
+    }
+
+    /// A descriptor that raises an interrupt when it is written to. Corresponds to `KVM_IRQFD`.
+    public borrowing func raise(
+        _ interrupt: UInt32, by counter: Int32
+    ) throws(SystemCallError) {
+        var request = kvm_irqfd()
+        request.fd = UInt32(bitPattern: counter)
+        request.gsi = interrupt
+        try descriptor.control(
+            UInt64(alcove_kvm_irqfd), with: &request, name: "ioctl KVM_IRQFD")
+    }
+
+    /// A descriptor that is written to when the guest writes a number, of 4 bytes, to a place that
+    /// is no memory. Corresponds to `KVM_IOEVENTFD`.
+    public borrowing func signal(
+        _ counter: Int32, whenWritten value: UInt32, to address: GuestAddress
+    ) throws(SystemCallError) {
+        var request = kvm_ioeventfd()
+        request.datamatch = UInt64(value)
+        request.addr = address.rawValue
+        request.len = 4
+        request.fd = counter
+        // KVM_IOEVENTFD_FLAG_DATAMATCH
+        request.flags = 1
+        try descriptor.control(
+            UInt64(alcove_kvm_ioeventfd), with: &request, name: "ioctl KVM_IOEVENTFD")
+    }
+
+    // MARK: - CPUs
 
     /// Corresponds to `KVM_CREATE_VCPU`.
     public borrowing func createCPU(_ index: UInt32) throws(SystemCallError) -> VirtualCPU {

@@ -4,7 +4,7 @@ internal import CLinux
 ///
 /// It may be changed by somebody else at any time, a guest or the kernel: it is never handed out
 /// as a reference, only copied in and out, within its bounds.
-@safe public struct MemoryMapping: ~Copyable {
+@safe public struct MemoryMapping: ~Copyable, @unchecked Sendable {
     private let start: UnsafeMutableRawPointer
     /// The size in bytes.
     public let count: Int

@@ -1,0 +1,50 @@
+internal import CKVM
+
+/// What a kernel's KVM may be able to do. Corresponds to `KVM_CAP_…`.
+public enum KVMCapability: CaseIterable, Hashable, Sendable {
+    case interruptController, userMemory, taskStatePages, identityMap, extendedCPUID, ioEvents,
+        irqEvents, timer, deadlineTimer, clockControl, immediateExit
+
+    var number: UInt64 {
+        let number: Int32 =
+            switch self {
+            case .interruptController: KVM_CAP_IRQCHIP
+            case .userMemory: KVM_CAP_USER_MEMORY
+            case .taskStatePages: KVM_CAP_SET_TSS_ADDR
+            case .identityMap: KVM_CAP_SET_IDENTITY_MAP_ADDR
+            case .extendedCPUID: KVM_CAP_EXT_CPUID
+            case .ioEvents: KVM_CAP_IOEVENTFD
+            case .irqEvents: KVM_CAP_IRQFD
+            case .timer: KVM_CAP_PIT2
+            case .deadlineTimer: KVM_CAP_TSC_DEADLINE_TIMER
+            case .clockControl: KVM_CAP_KVMCLOCK_CTRL
+            case .immediateExit: KVM_CAP_IMMEDIATE_EXIT
+            }
+        return UInt64(number)
+    }
+
+    /// Those without which no microVM runs.
+    public static let needed: [KVMCapability] = [
+        .interruptController, .userMemory, .taskStatePages, .identityMap, .extendedCPUID,
+        .ioEvents, .irqEvents, .deadlineTimer,
+    ]
+}
+
+extension KVMCapability: CustomStringConvertible {
+    /// The kernel's name, and what it is for.
+    public var description: String {
+        switch self {
+        case .interruptController: "KVM_CAP_IRQCHIP: an interrupt controller in the kernel"
+        case .userMemory: "KVM_CAP_USER_MEMORY: memory of this process as the guest's"
+        case .taskStatePages: "KVM_CAP_SET_TSS_ADDR: a place for pages of its own"
+        case .identityMap: "KVM_CAP_SET_IDENTITY_MAP_ADDR: a place for a page table of its own"
+        case .extendedCPUID: "KVM_CAP_EXT_CPUID: the features of the guest's processors"
+        case .ioEvents: "KVM_CAP_IOEVENTFD: doorbells that do not leave the guest"
+        case .irqEvents: "KVM_CAP_IRQFD: interrupts by descriptors"
+        case .timer: "KVM_CAP_PIT2: an interval timer in the kernel"
+        case .deadlineTimer: "KVM_CAP_TSC_DEADLINE_TIMER: a timer for each processor"
+        case .clockControl: "KVM_CAP_KVMCLOCK_CTRL: telling a guest that it was paused"
+        case .immediateExit: "KVM_CAP_IMMEDIATE_EXIT: leaving a guest at once"
+        }
+    }
+}
