@@ -80,6 +80,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Virtio", dependencies: ["GuestMemory", "LinuxKernel"], swiftSettings: strict),
+        .target(
+            name: "Machine", dependencies: ["GuestMemory", "KVM", "LinuxKernel", "Virtio"],
+            swiftSettings: strict),
         .systemLibrary(name: "CNGHTTP2"),
         .target(
             name: "RPC", dependencies: ["CNGHTTP2", "LinuxKernel"], swiftSettings: strict,
@@ -158,6 +161,12 @@ let package = Package(
         .testTarget(
             name: "VirtioTests",
             dependencies: ["GuestMemory", "LinuxKernel", "TestSupport", "Virtio"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MachineTests",
+            dependencies: [
+                "GuestMemory", "KVM", "LinuxKernel", "Machine", "TestSupport", "Virtio",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "KVMTests",

@@ -25,8 +25,6 @@ public import LinuxKernel
     private let lowEnd: UInt64
 
     /// New memory, zeroed, taken from the host page by page as the guest touches it.
-    ///
-    /// - Parameter pageBytes: 4096, or the size of the host's huge pages.
     public static func make(
         bytes: UInt64, hugePages: Bool = false
     ) throws(SystemCallError) -> GuestMemory {
@@ -208,10 +206,23 @@ public import LinuxKernel
         }
     }
 
+    // MARK: - Files
+
+    /// Puts whole pages of a file in the place of memory, without copying them: they are shared
+    /// with all who do the same, until the guest changes them.
+    public func overlay(
+        _ range: GuestRange, with file: borrowing Descriptor, at fileOffset: UInt64
+    ) throws(SystemCallError) {
+        guard let offset = try? offset(range.start, range.count) else {
+            throw SystemCallError(call: "mmap", errorNumber: .invalid)
+        }
+        try mapping.overlay(offset..<offset + range.count, with: file, at: fileOffset)
+    }
+
     // MARK: - Giving back
 
-    /// Gives the pages of a range back to the host; they read as zero from now on. What are no
-    /// whole pages of it stays.
+    /// Gives the pages of a range back to the host. They read as zero from now on, those of a file
+    /// as it has them. What are no whole pages of it stays.
     public func discard(_ range: GuestRange) throws(SystemCallError) {
         guard let offset = try? offset(range.start, range.count) else {
             throw SystemCallError(call: "madvise", errorNumber: .invalid)

@@ -3,7 +3,7 @@ public import GuestMemory
 public import LinuxKernel
 
 /// A virtual machine. Closing one takes milliseconds.
-public struct VirtualMachine: ~Copyable {
+public struct VirtualMachine: ~Copyable, Sendable {
     private let descriptor: Descriptor
     private let sharedCount: Int
     /// Kept for as long as the guest may touch it.

@@ -94,6 +94,21 @@ internal import CLinux
         try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
     }
 
+    /// Puts whole pages of a file in the place of some of these, changes being this mapping's own.
+    public borrowing func overlay(
+        _ part: Range<Int>, with file: borrowing Descriptor, at offset: UInt64
+    ) throws(SystemCallError) {
+        check(part.lowerBound, part.count)
+        precondition(
+            part.lowerBound % 4096 == 0 && part.count % 4096 == 0 && offset % 4096 == 0,
+            "whole pages")
+        // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE
+        try checked(
+            systemCall(
+                __NR_mmap, address + UInt64(part.lowerBound), UInt64(part.count), 0x1 | 0x2,
+                0x2 | 0x10 | 0x4000, UInt64(argument: file.rawValue), offset), "mmap")
+    }
+
     private borrowing func check(_ offset: Int, _ size: Int) {
         precondition(
             offset >= 0 && size <= count && offset <= count - size,

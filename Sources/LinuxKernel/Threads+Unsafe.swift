@@ -96,6 +96,30 @@ public struct KernelThread: ~Copyable, Sendable {
 
     /// A number that no other running thread of this process has.
     public static var currentIdentity: UInt64 { alcove_thread_identity() }
+
+    /// The kernel's number of the calling thread.
+    public static var currentNumber: Int32 {
+        Int32(truncatingIfNeeded: systemCall(__NR_gettid))
+    }
+
+    /// Sends a signal to a thread of this process. One that has ended is no error.
+    public static func send(_ signal: Signal, to thread: Int32) {
+        _ = systemCall(
+            __NR_tgkill, UInt64(argument: ThisProcess.identifier), UInt64(argument: thread),
+            UInt64(argument: signal.rawValue))
+    }
+
+    /// Takes a signal that this thread blocks, and that came. False when none did.
+    public static func takePending(_ signal: Signal) -> Bool {
+        var set = UInt64(1) << UInt64(signal.rawValue - 1)
+        var none = (Int64(0), Int64(0))
+        let result = withAddress(of: &set) { set in
+            withAddress(of: &none) { none in
+                systemCall(__NR_rt_sigtimedwait, set, 0, none, 8)
+            }
+        }
+        return result > 0
+    }
 }
 
 private final class ThreadBody: Sendable {

@@ -40,6 +40,7 @@ enum ImportTable {
         Row("CKVM", .c),
         Row("KVM", .library, ["CKVM", "GuestMemory", "LinuxKernel"]),
         Row("Virtio", .library, ["GuestMemory", "LinuxKernel"]),
+        Row("Machine", .library, ["GuestMemory", "KVM", "LinuxKernel", "Virtio"]),
         Row("CNGHTTP2", .systemLibrary),
         Row("RPC", .library, ["CNGHTTP2", "LinuxKernel"]),
         Row("CSQLite", .systemLibrary),
