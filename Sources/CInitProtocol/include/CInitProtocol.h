@@ -4,6 +4,7 @@
 #ifndef ALCOVE_INIT_PROTOCOL_H
 #define ALCOVE_INIT_PROTOCOL_H
 
+#include "GuestProtocol.h"
 #include <stdint.h>
 
 enum alcove_report_kind {
