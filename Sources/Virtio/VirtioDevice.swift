@@ -40,33 +40,38 @@ extension VirtioDevice {
 }
 
 /// What a device that was started works with. Each start has one of its own.
-public final class DeviceLink {
+///
+/// It is used with the device's lock held, but for ``perform(_:)`` and what does not change, which
+/// any thread may use.
+public final class DeviceLink: @unchecked Sendable {
     public let memory: GuestMemory
+    /// The loop on which the device's own descriptors and times are watched.
+    public let loop: EventLoop
     /// What the driver accepted of what was offered.
     public let features: UInt64
     /// By their numbers. Nil for those that the driver does not use.
     public var queues: [VirtQueue?]
-    private unowned let transport: VirtioTransport
+    /// What a device hung on a loop or gave to a thread may come back when nobody has the
+    /// transport any more.
+    private weak let transport: VirtioTransport?
 
     init(
         _ transport: VirtioTransport, _ memory: GuestMemory, features: UInt64,
         queues: [VirtQueue?]
     ) {
         self.transport = transport
+        loop = transport.loop
         self.memory = memory
         self.features = features
         self.queues = queues
     }
-
-    /// The loop on which the device's own descriptors and times are watched.
-    public var loop: EventLoop { transport.loop }
 
     public func has(_ feature: Int) -> Bool { features & (1 << UInt64(feature)) != 0 }
 
     /// Calls an action with the device's lock held, on behalf of something that was hung on the
     /// loop. It is left out when the device was stopped, or started anew, since.
     public func perform(_ action: () throws(DeviceFault) -> Void) {
-        transport.perform(for: self, action)
+        transport?.perform(for: self, action)
     }
 
     /// Takes the next request of a queue; false where there is none. The driver is asked to tell of
@@ -75,10 +80,14 @@ public final class DeviceLink {
         from queue: Int, into chain: inout DescriptorChain
     ) throws(DeviceFault) -> Bool {
         guard queues.indices.contains(queue), queues[queue] != nil else { return false }
-        while true {
+        // A driver that offers and withdraws all the time keeps nobody here.
+        for _ in 0..<2 {
             if try queues[queue]?.take(into: &chain) == true { return true }
             if try queues[queue]?.awaitMore() == true { return false }
         }
+        if try queues[queue]?.take(into: &chain) == true { return true }
+        notifyLater(queue)
+        return false
     }
 
     /// Takes requests until there are none, or until so many were taken as the queue holds: then it
@@ -92,7 +101,7 @@ public final class DeviceLink {
             try giveBack(chain.head, to: queue, written: try body(chain))
             budget -= 1
             if budget == 0 {
-                transport.notifyLater(queue)
+                transport?.notifyLater(queue)
                 break
             }
         }
@@ -105,16 +114,16 @@ public final class DeviceLink {
 
     /// After requests were given back.
     public func interruptIfWanted(_ queue: Int) throws(DeviceFault) {
-        if try queues[queue]?.wantsInterrupt() == true { transport.interrupt(.usedBuffers) }
+        if try queues[queue]?.wantsInterrupt() == true { transport?.interrupt(.usedBuffers) }
     }
 
     /// Tells the driver that the configuration changed.
     public func configurationChanged() {
-        transport.interrupt(.configuration)
+        transport?.interrupt(.configuration)
     }
 
     /// Tells of a queue as if the driver had, in the loop's next turn.
     public func notifyLater(_ queue: Int) {
-        transport.notifyLater(queue)
+        transport?.notifyLater(queue)
     }
 }
