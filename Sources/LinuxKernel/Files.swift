@@ -19,6 +19,8 @@ public struct OpenMode: OptionSet, Sendable {
     public static let create = OpenMode(rawValue: 0o100)
     public static let truncate = OpenMode(rawValue: 0o1000)
     public static let append = OpenMode(rawValue: 0o2000)
+    /// `O_TMPFILE`: a file without a name in the directory that is named.
+    public static let unnamed = OpenMode(rawValue: 0o20_200_000)
 
     static let closeOnExec = OpenMode(rawValue: 0o2_000_000)
 }

@@ -170,8 +170,13 @@ extension Descriptor {
     }
 
     /// Writes the parts, in order, to an offset of a file. Corresponds to `pwritev2`.
-    public borrowing func write(_ parts: [MemoryPart], at offset: UInt64) -> PartsTransfer {
-        transfer(__NR_pwritev2, parts, offset, 0)
+    ///
+    /// - Parameter isDurable: true to give back when it is on the disk.
+    public borrowing func write(
+        _ parts: [MemoryPart], at offset: UInt64, isDurable: Bool = false
+    ) -> PartsTransfer {
+        // RWF_DSYNC
+        transfer(__NR_pwritev2, parts, offset, isDurable ? 0x2 : 0)
     }
 
     /// Reads into the parts what is there, a packet of a device for one. Corresponds to `readv`.
