@@ -147,6 +147,47 @@ public enum UnixSockets {
         }
     }
 
+    /// Receives into the buffer what stays to be received again. Corresponds to `MSG_PEEK`.
+    public static func peek(_ number: Int32, into buffer: inout [UInt8]) -> Transfer {
+        // SAFETY: the kernel writes within the buffer, which lives until the call is over.
+        return unsafe buffer.withUnsafeMutableBytes { bytes in
+            Transfer(
+                systemCall(
+                    __NR_recvfrom, UInt64(argument: number),
+                    UInt64(UInt(bitPattern: bytes.baseAddress)), UInt64(bytes.count), 2))
+        }
+    }
+
+    /// Sends the parts, in order. A closed peer gives an error and no signal. Corresponds to
+    /// `sendmsg`.
+    public static func send(_ parts: [MemoryPart], to number: Int32) -> Transfer {
+        precondition(parts.count <= Descriptor.mostParts, "no more parts than the kernel takes")
+        // SAFETY: the array lives until the call is over; its parts are kept by whoever made them.
+        return unsafe parts.withUnsafeBytes { bytes in
+            // struct msghdr: a name and its size, parts and their number, ancillary data and its
+            // size, flags.
+            var message: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (
+                0, 0, UInt64(UInt(bitPattern: bytes.baseAddress)), UInt64(parts.count), 0, 0, 0
+            )
+            return withAddress(of: &message) {
+                // MSG_NOSIGNAL
+                Transfer(systemCall(__NR_sendmsg, UInt64(argument: number), $0, 0x4000))
+            }
+        }
+    }
+
+    /// A half of a connection, as one side sees it. Corresponds to `SHUT_RD` and `SHUT_WR`.
+    public enum Half: UInt64, Sendable {
+        case receiving = 0
+        case sending = 1
+    }
+
+    /// Ends a half of a connection: what is sent on it fails, or what is received comes to an end.
+    public static func shutDown(_ half: Half, of number: Int32) {
+        // It fails for a connection that has ended alone.
+        _ = systemCall(__NR_shutdown, UInt64(argument: number), half.rawValue)
+    }
+
     /// Sends what follows the first `start` bytes. A closed peer gives an error and no signal.
     public static func send(_ bytes: [UInt8], from start: Int, to number: Int32) -> Transfer {
         precondition(start >= 0 && start <= bytes.count, "a start within the bytes")
