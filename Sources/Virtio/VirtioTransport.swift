@@ -43,6 +43,11 @@ public final class VirtioTransport: @unchecked Sendable {
         state = Locked(TransportState(device))
     }
 
+    /// A device that works is stopped: it has hung things on the loop.
+    deinit {
+        state.with { if $0.link != nil { $0.device.stop() } }
+    }
+
     /// Watches the doorbells from now on. Called on the loop's thread, or before it runs.
     public func listen() throws(SystemCallError) {
         for (queue, doorbell) in doorbells.enumerated() {
