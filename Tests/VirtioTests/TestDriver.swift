@@ -89,6 +89,12 @@ final class TestDriver {
         return (head, parts.filter(\.isWritable).map(\.range))
     }
 
+    /// Puts a request of places of the caller's choice into a queue.
+    @discardableResult
+    func offer(parts: [(range: GuestRange, isWritable: Bool)], to queue: Int) throws -> UInt16 {
+        try queues[queue].offer(parts)
+    }
+
     private func takeData(_ count: Int) -> GuestRange {
         if nextData + UInt64(count) > Self.memoryBytes { nextData = 1 << 20 }
         let range = GuestRange(GuestAddress(rawValue: nextData), count: count)
