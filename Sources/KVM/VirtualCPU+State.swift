@@ -53,11 +53,11 @@ extension VirtualCPU {
         _ body: (inout kvm_sregs) -> Void
     ) throws(SystemCallError) {
         var registers = kvm_sregs()
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_get_special_registers), with: &registers,
             name: "ioctl KVM_GET_SREGS")
         body(&registers)
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_set_special_registers), with: &registers,
             name: "ioctl KVM_SET_SREGS")
     }
@@ -106,14 +106,14 @@ extension VirtualCPU {
         registers.rsi = values.rsi
         // The one flag that is always set.
         registers.rflags = 0x2
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_set_registers), with: &registers, name: "ioctl KVM_SET_REGS")
     }
 
     /// Where the guest is now. Corresponds to `KVM_GET_REGS`.
     public borrowing func instruction() throws(SystemCallError) -> GuestAddress {
         var registers = kvm_regs()
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_get_registers), with: &registers, name: "ioctl KVM_GET_REGS")
         return GuestAddress(rawValue: registers.rip)
     }
@@ -123,7 +123,7 @@ extension VirtualCPU {
         var unit = kvm_fpu()
         unit.fcw = 0x37f
         unit.mxcsr = 0x1f80
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_set_fpu), with: &unit, name: "ioctl KVM_SET_FPU")
     }
 
@@ -134,7 +134,7 @@ extension VirtualCPU {
         list.head.count = 1
         list.entries.0.index = 0x1a0
         list.entries.0.data = 1
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_set_msrs), with: &list, name: "ioctl KVM_SET_MSRS")
     }
 
@@ -142,12 +142,12 @@ extension VirtualCPU {
     /// and interrupts that cannot be masked. Corresponds to `KVM_SET_LAPIC`.
     public borrowing func connectLocalInterrupts() throws(SystemCallError) {
         var state = kvm_lapic_state()
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_get_lapic), with: &state, name: "ioctl KVM_GET_LAPIC")
         // APIC_LVT0: by the old controller. APIC_LVT1: not to be masked.
         Self.set(&state, 0x350, 0x700)
         Self.set(&state, 0x360, 0x400)
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_set_lapic), with: &state, name: "ioctl KVM_SET_LAPIC")
     }
 }

@@ -25,7 +25,7 @@ public struct VirtualCPU: ~Copyable, Sendable {
             UInt8(truncatingIfNeeded: mask >> 32), UInt8(truncatingIfNeeded: mask >> 40),
             UInt8(truncatingIfNeeded: mask >> 48), UInt8(truncatingIfNeeded: mask >> 56)
         )
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_set_signal_mask), with: &value, name: "ioctl KVM_SET_SIGNAL_MASK")
     }
 

@@ -26,7 +26,7 @@ public struct VirtualMachine: ~Copyable, Sendable {
             var entry = kvm_userspace_memory_region(
                 slot: UInt32(slot), flags: 0, guest_phys_addr: region.start.rawValue,
                 memory_size: region.count, userspace_addr: address)
-            try descriptor.control(
+            try descriptor.request(
                 UInt64(alcove_kvm_set_user_memory_region), with: &entry,
                 name: "ioctl KVM_SET_USER_MEMORY_REGION")
         }
@@ -42,7 +42,7 @@ public struct VirtualMachine: ~Copyable, Sendable {
     /// Names one more such page. Corresponds to `KVM_SET_IDENTITY_MAP_ADDR`.
     public borrowing func setIdentityMap(_ address: GuestAddress) throws(SystemCallError) {
         var place = address.rawValue
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_set_identity_map_address), with: &place,
             name: "ioctl KVM_SET_IDENTITY_MAP_ADDR")
     }
@@ -58,10 +58,10 @@ public struct VirtualMachine: ~Copyable, Sendable {
 
     /// An interval timer in the kernel. Corresponds to `KVM_CREATE_PIT2`.
     public borrowing func createTimer() throws(SystemCallError) {
-        // KVM_PIT_SPEAKER_DUMMY: port 0x61 too.
-        var configuration = kvm_pit_config()
-        configuration.flags = 1
-        try descriptor.control(
+        // struct kvm_pit_config: KVM_PIT_SPEAKER_DUMMY, port 0x61 too; the rest is reserved.
+        var configuration = InlineArray<16, UInt32>(repeating: 0)
+        configuration[0] = 1
+        try descriptor.request(
             UInt64(alcove_kvm_create_pit2), with: &configuration, name: "ioctl KVM_CREATE_PIT2")
     }
 
@@ -72,7 +72,7 @@ public struct VirtualMachine: ~Copyable, Sendable {
         var request = kvm_irqfd()
         request.fd = UInt32(bitPattern: counter)
         request.gsi = interrupt
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_irqfd), with: &request, name: "ioctl KVM_IRQFD")
     }
 
@@ -88,7 +88,7 @@ public struct VirtualMachine: ~Copyable, Sendable {
         request.fd = counter
         // KVM_IOEVENTFD_FLAG_DATAMATCH
         request.flags = 1
-        try descriptor.control(
+        try descriptor.request(
             UInt64(alcove_kvm_ioeventfd), with: &request, name: "ioctl KVM_IOEVENTFD")
     }
 

@@ -25,6 +25,8 @@ public final class GuestConsole: Sendable {
     }
 
     func take(_ byte: UInt8) {
+        // Lines end as they do everywhere else.
+        if byte == 0x0d { return }
         let line = state.with { state -> [UInt8]? in
             if state.tail.count == 2 * Self.mostTail {
                 state.tail.removeFirst(Self.mostTail)

@@ -149,6 +149,8 @@ public struct ExitCounters: Hashable, Sendable {
     public var interrupted: UInt64 = 0
     public var other: UInt64 = 0
 
+    public init() {}
+
     mutating func count(_ exit: VirtualCPUExit) {
         switch exit {
         case .memory: memory += 1
