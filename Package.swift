@@ -81,6 +81,9 @@ let package = Package(
         .target(
             name: "Virtio", dependencies: ["GuestMemory", "LinuxKernel"], swiftSettings: strict),
         .target(
+            name: "GuestLink", dependencies: ["CInitProtocol", "LinuxKernel"],
+            swiftSettings: strict),
+        .target(
             name: "Machine", dependencies: ["GuestMemory", "KVM", "LinuxKernel", "Virtio"],
             swiftSettings: strict),
         .systemLibrary(name: "CNGHTTP2"),
@@ -115,6 +118,17 @@ let package = Package(
             dependencies: [
                 "AgentAPI", "AgentViews", "Console", "HostReport", "Jail", "KVM", "LinuxKernel",
                 "ProtocolBuffers", "RPC", "SandboxModel",
+            ],
+            swiftSettings: strict + [.unsafeFlags(["-static-executable"])],
+            linkerSettings: [
+                .unsafeFlags(["-static-executable"]),
+                .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
+            ]),
+        .executableTarget(
+            name: "alcove-vmm",
+            dependencies: [
+                "CInitProtocol", "Console", "GuestLink", "JSON", "KVM", "LinuxKernel", "Machine",
+                "Virtio",
             ],
             swiftSettings: strict + [.unsafeFlags(["-static-executable"])],
             linkerSettings: [
@@ -161,6 +175,10 @@ let package = Package(
         .testTarget(
             name: "VirtioTests",
             dependencies: ["GuestMemory", "LinuxKernel", "TestSupport", "Virtio"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "GuestLinkTests",
+            dependencies: ["CInitProtocol", "GuestLink", "LinuxKernel", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "MachineTests",

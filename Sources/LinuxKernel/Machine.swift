@@ -81,6 +81,20 @@ public enum ThisProcess {
         }
     }
 
+    /// Ends by a signal, as if it had never been handled. Gives back where the kernel keeps this
+    /// process from that, as it does the first of a namespace.
+    public static func end(by signal: Signal) {
+        // SIG_DFL; SIG_SETMASK of an empty mask.
+        var action = (UInt64(0), UInt64(0), UInt64(0), UInt64(0))
+        _ = withAddress(of: &action) {
+            systemCall(__NR_rt_sigaction, UInt64(argument: signal.rawValue), $0, 0, 8)
+        }
+        var mask: UInt64 = 0
+        _ = withAddress(of: &mask) { systemCall(__NR_rt_sigprocmask, 2, $0, 0, 8) }
+        _ = systemCall(
+            __NR_kill, UInt64(argument: identifier), UInt64(argument: signal.rawValue))
+    }
+
     /// Ends at once. Nothing is buffered that would be lost.
     public static func exit(_ code: Int32) -> Never {
         while true { _ = systemCall(__NR_exit_group, UInt64(argument: code)) }

@@ -99,11 +99,37 @@ public enum StandardStream: Int32, Sendable {
 
     /// At most `count` bytes; none at the end, nothing when there is nothing to read.
     public func read(atMost count: Int) -> [UInt8]? {
+        Self.read(atMost: count, from: rawValue)
+    }
+
+    /// The same of any descriptor, which stays the caller's.
+    public static func read(atMost count: Int, from descriptor: Int32) -> [UInt8]? {
         let result = bytes(capacity: count) {
-            systemCall(__NR_read, UInt64(argument: rawValue), $0, UInt64(count))
+            systemCall(__NR_read, UInt64(argument: descriptor), $0, UInt64(count))
         }
         guard case .success(let bytes) = result else { return nil }
         return bytes
+    }
+
+    /// Whether something can be written to a descriptor now: to a pipe, so much as it takes whole.
+    public static func isWritable(_ descriptor: Int32) -> Bool {
+        var interests = [Readiness.Interest(descriptor, writing: true)]
+        guard (try? Readiness.wait(for: &interests, waits: false)) != nil else { return true }
+        return interests[0].isReady
+    }
+
+    /// Writes as many of the bytes as are taken at once, to any descriptor; nil when it takes no
+    /// more, for ever.
+    public static func writeSome(_ bytes: [UInt8], to descriptor: Int32) -> Int? {
+        let result = withAddress(of: bytes) { address, count in
+            systemCall(__NR_write, UInt64(argument: descriptor), address, count)
+        }
+        switch result {
+        case 0...: return Int(result)
+        case -Int64(ErrorNumber.wouldBlock.rawValue), -Int64(ErrorNumber.interrupted.rawValue):
+            return 0
+        default: return nil
+        }
     }
 
     /// Gives every standard stream that is closed an open file, so that no descriptor of ours

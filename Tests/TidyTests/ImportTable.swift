@@ -41,6 +41,13 @@ enum ImportTable {
         Row("KVM", .library, ["CKVM", "GuestMemory", "LinuxKernel"]),
         Row("Virtio", .library, ["GuestMemory", "LinuxKernel"]),
         Row("Machine", .library, ["GuestMemory", "KVM", "LinuxKernel", "Virtio"]),
+        Row("GuestLink", .library, ["CInitProtocol", "LinuxKernel"]),
+        Row(
+            "alcove-vmm", .program,
+            [
+                "CInitProtocol", "Console", "GuestLink", "JSON", "KVM", "LinuxKernel", "Machine",
+                "Virtio",
+            ]),
         Row("CNGHTTP2", .systemLibrary),
         Row("RPC", .library, ["CNGHTTP2", "LinuxKernel"]),
         Row("CSQLite", .systemLibrary),

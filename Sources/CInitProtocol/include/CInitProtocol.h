@@ -26,6 +26,12 @@ enum alcove_report_kind {
     /// The first record in the file of a lasting sandbox, by the host. `value` is
     /// ALCOVE_PROTOCOL_VERSION.
     ALCOVE_REPORT_REQUESTED = 8,
+    /// By the monitor of a microVM: the workload was ended because the guest's memory was used up.
+    /// Before ALCOVE_REPORT_SIGNALED.
+    ALCOVE_REPORT_OUT_OF_MEMORY = 9,
+    /// By the monitor of a microVM: the guest, or the monitor, could not go on. The reason stands
+    /// on its standard error.
+    ALCOVE_REPORT_GUEST_FAILED = 10,
 };
 
 enum {

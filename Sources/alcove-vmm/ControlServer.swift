@@ -1,0 +1,152 @@
+internal import Console
+internal import GuestLink
+internal import JSON
+internal import LinuxKernel
+internal import Machine
+
+/// What the host asks of a running monitor: a JSON object in a line, answered by one. It lives on
+/// the loop's thread.
+///
+/// Whoever may connect may do all of it; the socket is its maker's alone.
+final class ControlServer {
+    private static let mostConnections = 16
+    private let listener: ListeningSocket
+    private unowned let monitor: Monitor
+    private var connections: [ObjectIdentifier: ControlConnection] = [:]
+
+    init(_ path: String, _ monitor: Monitor) throws {
+        listener = try ListeningSocket(path: path, mode: 0o600, backlog: 16)
+        self.monitor = monitor
+        try monitor.loop.watch(listener.descriptor.rawValue, for: .readable) { [weak self] _ in
+            self?.accept()
+        }
+    }
+
+    private func accept() {
+        guard let socket = try? UnixSockets.accept(listener.descriptor) else { return }
+        guard connections.count < Self.mostConnections else { return }
+        let connection = ControlConnection(socket, monitor)
+        connections[ObjectIdentifier(connection)] = connection
+        connection.onEnd = { [weak self] in
+            self?.connections[ObjectIdentifier($0)] = nil
+        }
+        connection.begin()
+    }
+}
+
+/// One who asks.
+final class ControlConnection {
+    private static let mostLine = 65536
+    private static let statisticsTime = Duration.seconds(2)
+
+    private let socket: Descriptor
+    private unowned let monitor: Monitor
+    private var watch: Watch?
+    private var received: [UInt8] = []
+    private var buffer = [UInt8](repeating: 0, count: 4096)
+    var onEnd: ((ControlConnection) -> Void)?
+
+    init(_ socket: consuming Descriptor, _ monitor: Monitor) {
+        self.socket = socket
+        self.monitor = monitor
+    }
+
+    func begin() {
+        watch = try? monitor.loop.watch(socket.rawValue, for: .readable) { [weak self] _ in
+            self?.receive()
+        }
+    }
+
+    private func receive() {
+        switch UnixSockets.receive(socket.rawValue, into: &buffer) {
+        case .bytes(0), .failed: end()
+        case .bytes(let count):
+            received += buffer[..<count]
+            takeLines()
+        case .wouldBlock: break
+        }
+    }
+
+    private func takeLines() {
+        while let line = received.firstIndex(of: 0x0a) {
+            let text = Array(received[..<line])
+            received.removeFirst(line + 1)
+            take(text)
+        }
+        if received.count > Self.mostLine { end() }
+    }
+
+    private func end() {
+        watch?.cancel()
+        watch = nil
+        onEnd?(self)
+    }
+
+    private func answer(_ value: JSONValue) {
+        let line = Array((JSONWriter.text(value) + "\n").utf8)
+        // Who does not take so little is not served.
+        guard case .bytes(line.count) = UnixSockets.send(line, from: 0, to: socket.rawValue)
+        else { return end() }
+    }
+
+    private func refuse(_ reason: String) {
+        answer(["ok": false, "error": .string(reason)])
+    }
+
+    // MARK: - Requests
+
+    private func take(_ line: [UInt8]) {
+        guard let request = try? JSONReader.read(line, limits: JSONLimits(size: Self.mostLine)),
+            let word = request["do"]?.string
+        else { return refuse("a line is no object with a text `do`") }
+        guard let machine = monitor.machine else { return refuse("the guest does not run yet") }
+        switch word {
+        case "state": answer(["ok": true, "state": .string(monitor.stateName)])
+        case "pause":
+            machine.pause()
+            monitor.isPaused = true
+            answer(["ok": true])
+        case "resume":
+            machine.resume()
+            monitor.isPaused = false
+            answer(["ok": true])
+        case "stop":
+            answer(["ok": true])
+            monitor.stop()
+        case "statistics": tellStatistics()
+        default: refuseUnlessDevices(word, request)
+        }
+    }
+
+    /// What the devices take.
+    private func refuseUnlessDevices(_ word: String, _ request: JSONValue) {
+        do throws(ControlError) {
+            try monitor.devices.perform(word, request)
+            answer(["ok": true])
+        } catch {
+            refuse(error.reason)
+        }
+    }
+
+    /// The guest's own are asked for; a guest that does not answer is left out.
+    private func tellStatistics() {
+        let monitor = monitor
+        guard !monitor.isPaused, monitor.isReady else { return answer(monitor.statistics(nil)) }
+        var isTold = false
+        let tell = { [weak self] (guest: GuestStatistics?) in
+            guard !isTold else { return }
+            isTold = true
+            self?.answer(monitor.statistics(guest))
+        }
+        let timer = monitor.loop.schedule(after: Self.statisticsTime) { tell(nil) }
+        monitor.askStatistics { guest in
+            monitor.loop.cancel(timer)
+            tell(guest)
+        }
+    }
+}
+
+/// Why something was not done.
+struct ControlError: Error {
+    let reason: String
+}

@@ -1,0 +1,31 @@
+internal import Machine
+
+/// What the guest's kernel and its first process are told.
+enum KernelCommandLine {
+    /// The kernel's own words. Those of rootfs/kernel/cmdline, which a test compares.
+    static let standard = ["quiet", "reboot=k", "panic=-1"]
+    /// For a guest of one processor.
+    static let single = ["noreplace-smp"]
+
+    static func words(_ options: RunOptions) -> [String] {
+        var words = standard
+        if options.machine.processors == 1 { words += single }
+        if options.hasConsole {
+            words.removeAll { $0 == "quiet" }
+            words += ["console=ttyS0", "earlyprintk=ttyS0"]
+        }
+        return words + options.kernelWords
+    }
+
+    /// Those of alcove-init.
+    static func arguments(_ options: RunOptions) -> [String] {
+        var arguments = [
+            "guest", "layers=\(options.layers.count)", "root=\(options.isReadOnly ? "ro" : "rw")",
+        ]
+        switch options.scratch {
+        case .memory(let bytes): arguments.append("scratch=\(bytes)")
+        case .disk: arguments.append("scratch=disk")
+        }
+        return arguments
+    }
+}

@@ -1,0 +1,237 @@
+internal import CInitProtocol
+internal import Console
+internal import GuestLink
+internal import KVM
+internal import LinuxKernel
+internal import Machine
+internal import Virtio
+
+/// The monitor of one microVM, from the options to the end of its guest. It lives on the loop's
+/// thread, which is the program's first.
+final class Monitor {
+    /// How the program ends.
+    enum Outcome {
+        case exited(Int32)
+        case signaled(Int32)
+        case failed(String)
+    }
+
+    private let options: RunOptions
+    let loop: EventLoop
+    let timeline: Timeline
+    private let reporter: Reporter
+    private let terminal: RawTerminal?
+    let console: GuestConsole
+    private(set) var machine: RunningMachine?
+    private(set) var session: GuestSession?
+    var devices = MonitorDevices()
+    private(set) var outcome: Outcome?
+    var isPaused = false
+    private(set) var isReady = false
+    /// Who asked for the guest's statistics, and has no answer yet.
+    private var askers: [(GuestStatistics) -> Void] = []
+
+    static func run(_ options: RunOptions) throws -> Int32 {
+        let monitor = try Monitor(options)
+        let reporter = monitor.reporter
+        do {
+            try monitor.start()
+            monitor.loop.runOnThisThread { monitor.outcome != nil }
+        } catch {
+            reporter.tell(.failed)
+            throw error
+        }
+        return monitor.finish()
+    }
+
+    private init(_ options: RunOptions) throws {
+        self.options = options
+        timeline = Timeline()
+        reporter = Reporter(options.reports)
+        loop = try EventLoop(named: "devices")
+        terminal = options.hasTerminal ? RawTerminal() : nil
+        console =
+            options.hasConsole
+            ? GuestConsole { StandardStream.error.write($0) } : GuestConsole(mostBytes: 0)
+    }
+
+    // MARK: - Start
+
+    private func start() throws {
+        let signals = SignalRelay(loop) { [weak self] in self?.take($0) }
+        try signals.begin()
+        devices.signals = signals
+        let kernelFile = try Files.open(options.kernel, .readOnly)
+        let kernel = try KernelFile.read(kernelFile)
+        let files: Descriptor? = try Files.open(options.initialFiles, .readOnly)
+        var prepared = try PreparedMachine(
+            options.machine, on: System.open(), loop: loop)
+        timeline.reached("machine made")
+        try devices.attach(options, to: &prepared) { [weak self] in self?.take(link: $0) }
+        timeline.reached("devices attached")
+        try prepared.load(
+            kernel, from: kernelFile, initialFileSystem: files,
+            words: KernelCommandLine.words(options),
+            arguments: KernelCommandLine.arguments(options),
+            by: options.way)
+        timeline.reached("kernel loaded")
+        if let path = options.control {
+            devices.control = try ControlServer(path, self)
+        }
+        let loop = loop
+        let ends = GuestEnds()
+        ends.onEnd = { [weak self] in self?.guestEnded($0) }
+        machine = try prepared.start(console: options.hasConsole ? console : nil) { end in
+            loop.enqueue { ends.tell(end) }
+        }
+        timeline.reached("guest entered")
+    }
+
+    // MARK: - The guest
+
+    /// The guest's first process has connected.
+    private func take(link: consuming Descriptor) {
+        guard session == nil else { return }
+        let session = GuestSession(
+            link, on: loop,
+            streams: GuestSession.Streams(
+                input: options.start.hasInput ? 0 : nil, output: 1, error: 2))
+        session.onFrame = { [weak self] in self?.take($0) }
+        session.onEnd = { [weak self] in self?.sessionEnded($0) }
+        self.session = session
+        do throws(SystemCallError) {
+            try session.begin()
+        } catch {
+            end(.failed("the guest's link: \(error)"))
+        }
+    }
+
+    private func take(_ frame: GuestFrame) {
+        switch frame {
+        case .ready(let version, let nanoseconds):
+            timeline.reached("guest ready")
+            timeline.guestNanoseconds = nanoseconds
+            isReady = true
+            guard version == UInt32(ALCOVE_GUEST_VERSION) else {
+                end(.failed("the guest's first process speaks version \(version)"))
+                return
+            }
+            startWorkload()
+        case .started(let pid):
+            timeline.reached("workload started")
+            reporter.tell(.started(pid: pid))
+            if options.showsTimeline { Complaint.tell(timeline.text) }
+        case .statistics(let statistics):
+            let askers = askers
+            self.askers = []
+            for tell in askers { tell(statistics) }
+        case .output, .ended: break
+        }
+    }
+
+    private func startWorkload() {
+        var start = options.start
+        if options.hasTerminal {
+            let size = Terminal.size(of: 0)
+            start.terminal = (size?.rows ?? 24, size?.columns ?? 80)
+        }
+        session?.send(.hostname(options.hostname))
+        session?.send(.clock(nanoseconds: UInt64(clamping: RealClock.nanoseconds)))
+        do throws(SystemCallError) {
+            try session?.start(start)
+        } catch {
+            end(.failed("the workload's input: \(error)"))
+        }
+    }
+
+    private func sessionEnded(_ how: GuestSession.End) {
+        timeline.reached("workload ended")
+        switch how {
+        case .process(.exited(let code)): end(.exited(code))
+        case .process(.signaled(let signal, _, let outOfMemory)):
+            if outOfMemory { reporter.tell(.outOfMemory) }
+            end(.signaled(signal))
+        case .process(.failed(let error, let stage)):
+            reporter.tell(.executionFailed(error: error))
+            Complaint.tell("\(GuestStage.text(stage)): \(ErrorNumber(rawValue: error))")
+            end(.exited(error == ErrorNumber.noEntry.rawValue ? 127 : 126))
+        case .process(.refused): end(.failed("the guest refused the workload"))
+        case .lost: end(.failed("the guest's first process is gone"))
+        case .fault(let fault): end(.failed("the guest's first process said \(fault)"))
+        }
+    }
+
+    private func guestEnded(_ how: MachineEnd) {
+        let last = console.tail.split(separator: "\n").suffix(3).joined(separator: " | ")
+        let failures = (machine?.failures ?? []).map { "\($0.device): \($0.fault)" }
+        let more = (failures + (last.isEmpty ? [] : [last])).map { "; \($0)" }.joined()
+        end(.failed("\(how)\(more)"))
+    }
+
+    private func end(_ how: Outcome) {
+        outcome = outcome ?? how
+    }
+
+    /// Ends the guest, as the control socket asks.
+    func stop() {
+        end(.signaled(Signal.kill.rawValue))
+    }
+
+    /// Asks the guest for its statistics.
+    func askStatistics(_ tell: @escaping (GuestStatistics) -> Void) {
+        askers.append(tell)
+        if askers.count == 1 { session?.send(.askStatistics) }
+    }
+
+    // MARK: - Signals
+
+    private func take(_ signal: Signal) {
+        if signal == .windowChange {
+            guard options.hasTerminal, let size = Terminal.size(of: 0) else { return }
+            session?.send(.resize(rows: size.rows, columns: size.columns))
+        } else if let session {
+            session.send(.signal(signal.rawValue))
+        } else {
+            // There is nobody yet to pass it on to.
+            end(.signaled(signal.rawValue))
+        }
+    }
+
+    // MARK: - End
+
+    private func finish() -> Int32 {
+        terminal?.restore()
+        switch outcome {
+        case .exited(let code): return code
+        case .signaled(let signal):
+            ThisProcess.end(by: Signal(rawValue: signal))
+            return 128 + signal
+        case .failed(let reason):
+            reporter.tell(.failed)
+            Complaint.tell(reason)
+            return Complaint.failed
+        case nil: return Complaint.failed
+        }
+    }
+}
+
+/// Where a processor's thread leaves word that the guest has ended.
+private final class GuestEnds: @unchecked Sendable {
+    /// Set and called on the loop's thread.
+    var onEnd: ((MachineEnd) -> Void)?
+
+    func tell(_ end: MachineEnd) { onEnd?(end) }
+}
+
+/// What a process in the guest failed at, in words.
+enum GuestStage {
+    static func text(_ stage: UInt32) -> String {
+        switch stage {
+        case ALCOVE_STAGE_TERMINAL.rawValue: "open a terminal in the guest"
+        case ALCOVE_STAGE_LIMITS.rawValue: "limit a process in the guest"
+        case ALCOVE_STAGE_DIRECTORY.rawValue: "change to the working directory in the guest"
+        case ALCOVE_STAGE_PROGRAM.rawValue: "execute the program in the guest"
+        default: "make a process in the guest"
+        }
+    }
+}

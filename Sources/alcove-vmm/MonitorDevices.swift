@@ -1,0 +1,87 @@
+internal import CInitProtocol
+internal import JSON
+internal import LinuxKernel
+internal import Machine
+internal import Virtio
+
+/// What belongs to a monitor as long as its guest runs.
+struct MonitorDevices {
+    /// The guest's address for sockets. Each guest has a monitor of its own, so all have the same.
+    static let guestAddress: UInt32 = 3
+
+    var signals: SignalRelay?
+    var control: ControlServer?
+    private(set) var sockets: SocketDevice?
+    private(set) var disks: [BlockDevice] = []
+
+    /// Adds the devices in the order that alcove-init expects: layers, then the disk for what is
+    /// written, then those that are found by what they are.
+    mutating func attach(
+        _ options: RunOptions, to machine: inout PreparedMachine,
+        onLink: @escaping (consuming Descriptor) -> Void
+    ) throws {
+        var settings = SocketDevice.Settings()
+        if let path = options.sockets {
+            settings.listener = try ListeningSocket(path: path, mode: 0o600)
+            settings.path = path
+        }
+        try attachDisks(options, to: &machine)
+        let sockets = SocketDevice(cid: Self.guestAddress, settings)
+        let receiver = LinkReceiver(onLink)
+        sockets.listen(onPort: UInt32(ALCOVE_GUEST_LINK_PORT)) { receiver.take($0) }
+        self.sockets = sockets
+        try machine.attach(sockets)
+        try machine.attach(EntropyDevice())
+    }
+
+    /// One thread for what blocks on a disk; a guest with more processors gets a second one.
+    private mutating func attachDisks(
+        _ options: RunOptions, to machine: inout PreparedMachine
+    ) throws {
+        let workers = try Workers(
+            threads: options.machine.processors > 1 ? 2 : 1, queue: 1024, named: "disk")
+        for (index, path) in options.layers.enumerated() {
+            let disk = try BlockDevice(
+                Files.open(path, .readOnly), isReadOnly: true, serial: "layer-\(index)",
+                workers: workers)
+            disks.append(disk)
+            try machine.attach(disk)
+        }
+        if case .disk(let path) = options.scratch {
+            let disk = try BlockDevice(
+                Files.open(path, .readWrite), isReadOnly: false, serial: "scratch",
+                workers: workers)
+            disks.append(disk)
+            try machine.attach(disk)
+        }
+    }
+
+    /// Does what a word of the control socket asks of a device.
+    func perform(_ word: String, _ request: JSONValue) throws(ControlError) {
+        throw ControlError(reason: "there is no such word")
+    }
+
+    /// Counters of each device.
+    var statistics: [JSONValue] {
+        let counters = sockets?.counters ?? SocketCounters()
+        return [
+            [
+                "device": "socket", "opened": JSONValue(counters.opened),
+                "refused": JSONValue(counters.refused), "resets": JSONValue(counters.resets),
+                "bytes_from_guest": JSONValue(counters.bytesFromGuest),
+                "bytes_to_guest": JSONValue(counters.bytesToGuest),
+            ]
+        ]
+    }
+}
+
+/// Called on the loop's thread alone.
+private final class LinkReceiver: @unchecked Sendable {
+    private let action: (consuming Descriptor) -> Void
+
+    init(_ action: @escaping (consuming Descriptor) -> Void) {
+        self.action = action
+    }
+
+    func take(_ link: consuming Descriptor) { action(link) }
+}

@@ -1,0 +1,155 @@
+internal import Console
+internal import GuestLink
+internal import LinuxKernel
+internal import Machine
+
+/// What a microVM is made of and what runs in it.
+struct RunOptions {
+    /// Where the workload writes what it changes.
+    enum Scratch {
+        case memory(bytes: UInt64)
+        /// A file system in a file, made for this guest.
+        case disk(path: String)
+    }
+
+    var machine: MachineConfiguration
+    var kernel: String
+    var initialFiles: String
+    /// Read-only file systems, the topmost first.
+    var layers: [String]
+    var isReadOnly: Bool
+    var scratch: Scratch
+    var way: PreparedMachine.BootProtocol
+    var kernelWords: [String]
+    var hasConsole: Bool
+    var hostname: String
+    var start: GuestStart
+    var hasTerminal: Bool
+    var control: String?
+    var sockets: String?
+    /// Descriptors that get records for the host. See `alcove_report`.
+    var reports: [Int32]
+    var showsTimeline: Bool
+}
+
+/// The command line of `alcove-vmm run`.
+enum RunFlags {
+    static let command = Command(
+        "run", of: "alcove-vmm", summary: "boot a microVM and run a command in it",
+        discussion: "The command's standard streams are those of alcove-vmm, its environment is"
+            + " alcove-vmm's. The exit code is the command's; when a signal ended it, alcove-vmm"
+            + " ends by the same.",
+        flags: [
+            Flag("kernel", value: "FILE", help: "the guest's kernel, an ELF file or a bzImage"),
+            Flag(
+                "initial-files", value: "FILE",
+                help: "the initial file system, which holds alcove-init"),
+            Flag("memory", value: "SIZE", default: "128MiB", help: "the guest's memory"),
+            Flag("cpus", value: "N", default: "1", help: "its processors"),
+            Flag(
+                "layer", value: "FILE", repeatable: true,
+                help: "a read-only file system of the root, EROFS, the topmost first"),
+            Flag("read-only", help: "give the command no writable root"),
+            Flag(
+                "scratch", value: "SIZE", default: "64MiB",
+                help: "how much of the guest's memory the command may write as files"),
+            Flag(
+                "scratch-disk", value: "FILE",
+                help: "a file with an ext4 file system for what the command writes"),
+            Flag("hostname", value: "NAME", default: "sandbox", help: "the guest's host name"),
+            Flag("user", value: "UID:GID", default: "0:0", help: "who runs the command"),
+            Flag("workdir", value: "DIR", default: "/", help: "where it begins"),
+            Flag(
+                "program", value: "PATH", defaultNote: "the command's first word",
+                repeatable: true,
+                help: "what is executed; the first that is there"),
+            Flag(
+                "limit", value: "NUMBER:SOFT:HARD", repeatable: true,
+                help: "a bound of the process, by the kernel's number of it"),
+            Flag("terminal", help: "give the command a terminal, which is alcove-vmm's"),
+            Flag("input", help: "pass standard input on"),
+            Flag(
+                "control", value: "PATH",
+                help: "where `alcove-vmm control` reaches the monitor"),
+            Flag(
+                "sockets", value: "PATH",
+                help: "where programs reach ports of the guest, by `CONNECT PORT`"),
+            Flag(
+                "boot", value: "PROTOCOL", default: "linux",
+                help: "how the kernel is entered: linux or pvh"),
+            Flag("interval-timer", help: "give the guest an interval timer"),
+            Flag("huge-pages", help: "take the guest's memory of the host's huge pages"),
+            Flag(
+                "kernel-word", value: "WORD", repeatable: true,
+                help: "a further word of the kernel's command line"),
+            Flag("console", help: "show what the guest's kernel says, on standard error"),
+            Flag("timeline", help: "say on standard error when each stage was reached"),
+            Flag(
+                "report", value: "FD", repeatable: true,
+                help: "a descriptor that gets records of how it goes"),
+        ],
+        trailing: .command)
+
+    static func options(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions {
+        guard let kernel = parsed.string("kernel"), let files = parsed.string("initial-files")
+        else {
+            throw FlagError(
+                "`--kernel` and `--initial-files` are needed",
+                hint: "scripts/build-kernel and rootfs/build-initrd make them")
+        }
+        var machine = MachineConfiguration(memoryBytes: try parsed.bytes("memory") ?? 0)
+        machine.processors = try parsed.integer("cpus") ?? 1
+        machine.hugePages = parsed.isOn("huge-pages")
+        machine.hasIntervalTimer = parsed.isOn("interval-timer")
+        let ways = PreparedMachine.BootProtocol.allCases.map(\.rawValue)
+        let way = try parsed.choice("boot", of: ways)
+        return RunOptions(
+            machine: machine, kernel: kernel, initialFiles: files, layers: parsed.strings("layer"),
+            isReadOnly: parsed.isOn("read-only"), scratch: try scratch(parsed),
+            way: way.flatMap { PreparedMachine.BootProtocol(rawValue: $0) } ?? .linux,
+            kernelWords: parsed.strings("kernel-word"), hasConsole: parsed.isOn("console"),
+            hostname: parsed.string("hostname") ?? "sandbox", start: try start(parsed),
+            hasTerminal: parsed.isOn("terminal"), control: parsed.string("control"),
+            sockets: parsed.string("sockets"), reports: try reports(parsed),
+            showsTimeline: parsed.isOn("timeline"))
+    }
+
+    private static func scratch(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Scratch {
+        if let path = parsed.string("scratch-disk") { return .disk(path: path) }
+        return .memory(bytes: try parsed.bytes("scratch") ?? 0)
+    }
+
+    private static func reports(_ parsed: ParsedCommand) throws(FlagError) -> [Int32] {
+        try parsed.strings("report").map { (text) throws(FlagError) in
+            guard let number = Int32(text), number > 2 else {
+                throw parsed.refuse("report", "is no descriptor above 2")
+            }
+            return number
+        }
+    }
+
+    static func start(_ parsed: ParsedCommand) throws(FlagError) -> GuestStart {
+        let words = parsed.trailing
+        let given = parsed.strings("program")
+        var start = GuestStart(
+            programs: given.isEmpty ? Array(words.prefix(1)) : given, arguments: words)
+        start.environment = ProcessEnvironment.entries
+        start.directory = parsed.string("workdir") ?? "/"
+        let user = (parsed.string("user") ?? "0:0").split(separator: ":").compactMap { UInt32($0) }
+        guard user.count == 2 else {
+            throw parsed.refuse("user", "is no UID:GID")
+        }
+        start.user = user[0]
+        start.group = user[1]
+        start.limits = try parsed.strings("limit").map { (text) throws(FlagError) in
+            let parts = text.split(separator: ":").compactMap { UInt64($0) }
+            guard parts.count == 3, let resource = UInt32(exactly: parts[0]) else {
+                throw parsed.refuse("limit", "is no NUMBER:SOFT:HARD")
+            }
+            return GuestStart.Limit(resource: resource, soft: parts[1], hard: parts[2])
+        }
+        start.hasInput = parsed.isOn("input") || parsed.isOn("terminal")
+        if let fault = start.fault { throw FlagError(fault) }
+        return start
+    }
+}

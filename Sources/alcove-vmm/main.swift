@@ -1,0 +1,5 @@
+internal import LinuxKernel
+
+StandardStream.openMissing()
+ThisProcess.ignoreBrokenPipes()
+VMMProgram.run(Array(CommandLine.arguments.dropFirst()))
