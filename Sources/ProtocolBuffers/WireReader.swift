@@ -44,12 +44,17 @@ public struct WireReader: Sendable {
 
     // MARK: Fields
 
+    @usableFromInline static let longestTag = 5
+
     /// The next field's tag; nil at the end of the message.
     @inlinable public mutating func nextField() throws(WireError) -> Field? {
         guard position < end else { return nil }
+        let start = position
         let tag = try varint()
         let number = tag >> 3
-        guard number > 0, number <= UInt64(Field.largestNumber),
+        // Some implementations take a longer one whose further bytes say nothing; Google's do not.
+        guard position - start <= Self.longestTag, number > 0,
+            number <= UInt64(Field.largestNumber),
             let type = WireType(rawValue: UInt8(truncatingIfNeeded: tag & 7))
         else { throw .badTag(tag) }
         return Field(number: UInt32(truncatingIfNeeded: number), type: type)

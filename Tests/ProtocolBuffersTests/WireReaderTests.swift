@@ -61,6 +61,8 @@ import Testing
         #expect(error([0x0E]) == .badTag(0x0E))
         #expect(error([0x0F]) == .badTag(0x0F))
         #expect(error([0x80, 0x80, 0x80, 0x80, 0x10, 0]) == .badTag(1 << 32))
+        // A small number, in more bytes than any number needs.
+        #expect(error([0x98, 0x80, 0x80, 0x80, 0x80, 0, 1]) == .badTag(0x18))
     }
 
     @Test("a known field in another encoding is an error that names it")
