@@ -102,6 +102,19 @@ extension Descriptor {
         try checked(systemCall(__NR_ftruncate, UInt64(argument: rawValue), size), "ftruncate")
     }
 
+    /// The same for a larger size, with the space for it taken at once, so that no later write
+    /// finds the disk full. Where the file system cannot take space ahead, later writes may.
+    public borrowing func setSizeTakingSpace(_ size: UInt64) throws(SystemCallError) {
+        do throws(SystemCallError) {
+            try checked(
+                systemCall(__NR_fallocate, UInt64(argument: rawValue), 0, 0, size), "fallocate")
+        } catch {
+            // EOPNOTSUPP
+            guard error.errorNumber.rawValue == 95 else { throw error }
+            try setSize(size)
+        }
+    }
+
     /// Goes on by `count` bytes without reading them.
     public borrowing func skip(_ count: Int64) throws(SystemCallError) {
         // SEEK_CUR

@@ -313,7 +313,7 @@ import Testing
         let error = #expect(throws: ImageError.self) {
             _ = try Scratch.disk(in: fixture.path + "/scratch", bytes: 4096)
         }
-        #expect(error?.code == .unsupported)
+        #expect(error?.code == .storage)
     }
 }
 
