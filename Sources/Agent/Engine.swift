@@ -42,6 +42,11 @@ struct EngineOrder: Sendable {
 protocol PreparedStart: AnyObject, Sendable {
     /// Which limits hold.
     var limits: [LimitStatus] { get }
+    /// Makes the file system of a sandbox with scratch space on the disk, which comes first. It
+    /// may be called on any thread but the spawner's.
+    func makeScratch() throws(SandboxError)
+    /// Lets go of what was made, where nothing is to come of it. The same threads may call it.
+    func discard()
     /// Makes ahead what can be: the start does it where this was not called.
     func layGround() throws(SandboxError)
     /// Starts it; gives back before its workload runs.

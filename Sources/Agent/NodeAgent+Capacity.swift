@@ -7,10 +7,13 @@ internal import SandboxModel
 extension NodeAgent {
     /// What a sandbox reserves: what it asks for or the default, and what its kind costs.
     func request(
-        of limits: SandboxModel.Limits, on engine: any SandboxEngine
+        of spec: SandboxModel.SandboxSpec, on engine: any SandboxEngine
     ) -> SandboxModel.Resources {
+        let (disk, overflows) = spec.scratchBytes.addingReportingOverflow(settings.logBytes)
         var request = SandboxModel.Resources.requested(
-            by: limits, diskBytes: nil, defaults: settings.defaultRequest)
+            by: spec.limits,
+            diskBytes: spec.scratchPlace == .disk ? (overflows ? .max : disk) : nil,
+            defaults: settings.defaultRequest)
         request.addresses = 1
         request.sandboxes = 1
         return overhead(of: engine).added(to: request)
@@ -39,7 +42,7 @@ extension NodeAgent {
     private func load() -> NodeLoad {
         let now = MonotonicClock.nanoseconds
         if let measured, now - measured.at < Self.loadAge { return measured.load }
-        let load = NodeLoad.measure(below: settings.stateDirectory, processors)
+        let load = NodeLoad.measure(settings, processors)
         measured = (load, now)
         return load
     }

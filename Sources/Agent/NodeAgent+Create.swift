@@ -84,7 +84,7 @@ extension NodeAgent {
         guard drain == nil else { throw .draining }
         let (spec, told) = try resolved(wanted, found)
         let engine = try engine(for: wanted.isolation)
-        let request = request(of: spec.limits, on: engine)
+        let request = request(of: spec, on: engine)
         if case .refused(let shortages) = admission.reserve(request, for: id) {
             throw .noRoom(shortages)
         }
@@ -107,21 +107,78 @@ extension NodeAgent {
         let order = order(for: managed)
         let engine = managed.engine
         let sandbox = managed.sandbox
-        offload(to: spawner) { () throws(SandboxError) -> any PreparedStart in
-            let prepared = try engine.prepare(order)
+        let layGround = { @Sendable (prepared: any PreparedStart) throws(SandboxError) in
             try prepared.layGround()
             try engine.folder(of: order.number).keep(sandbox.note(limits: prepared.limits))
-            return prepared
-        } then: { [self] result in
-            steps.reached(.createPrepared)
-            switch result {
-            case .success(let prepared):
-                managed.prepared = prepared
-                managed.sandbox.limits = prepared.limits.map { AgentAPI.LimitStatus($0) }
-                settleCreation(managed, writeDown(creationOf: managed))
-            case .failure(let error):
-                settleCreation(managed, .failure(CallFailure(error)))
+        }
+        guard order.spec.scratchPlace == .disk else {
+            return offload(to: spawner) { () throws(SandboxError) -> any PreparedStart in
+                let prepared = try engine.prepare(order)
+                try layGround(prepared)
+                return prepared
+            } then: { [self] in
+                settlePreparation(of: managed, $0)
             }
+        }
+        layOutOnDisk(managed) { [self] result in
+            guard case .success(let prepared) = result else {
+                return settlePreparation(of: managed, result)
+            }
+            offload(to: spawner, isBounded: false) { () throws(SandboxError) in
+                try layGround(prepared)
+            } then: { [self] laid in
+                if case .failure = laid { undertakers.run { prepared.discard() } }
+                settlePreparation(of: managed, laid.map { prepared })
+            }
+        }
+    }
+
+    /// Lays a start out whose scratch space is on the disk, which is made by another thread than
+    /// that which starts sandboxes: it takes longer than some starts.
+    ///
+    /// - Parameter isBounded: whether too much that waits refuses it.
+    func layOutOnDisk(
+        _ managed: ManagedSandbox, isBounded: Bool = true,
+        then next: @escaping (Result<any PreparedStart, SandboxError>) -> Void
+    ) {
+        let order = order(for: managed)
+        let engine = managed.engine
+        offload(to: spawner, isBounded: isBounded) { () throws(SandboxError) in
+            try engine.prepare(order)
+        } then: { [self] (result: Result<any PreparedStart, SandboxError>) in
+            guard case .success(let prepared) = result else { return next(result) }
+            offload(to: workers, isBounded: isBounded) { () throws(SandboxError) in
+                try prepared.makeScratch()
+                return prepared
+            } then: {
+                next($0)
+            }
+        }
+    }
+
+    /// Lets go of what was laid out. With scratch space on the disk that is a file system, which
+    /// takes a moment to go.
+    func discardPrepared(of managed: ManagedSandbox) {
+        guard let prepared = managed.prepared.take(), managed.spec.scratchPlace == .disk else {
+            return
+        }
+        offload(for: managed, to: undertakers) { () throws(SandboxError) in
+            prepared.discard()
+        } then: { _ in
+        }
+    }
+
+    private func settlePreparation(
+        of managed: ManagedSandbox, _ result: Result<any PreparedStart, SandboxError>
+    ) {
+        steps.reached(.createPrepared)
+        switch result {
+        case .success(let prepared):
+            managed.prepared = prepared
+            managed.sandbox.limits = prepared.limits.map { AgentAPI.LimitStatus($0) }
+            settleCreation(managed, writeDown(creationOf: managed))
+        case .failure(let error):
+            settleCreation(managed, .failure(CallFailure(error)))
         }
     }
 

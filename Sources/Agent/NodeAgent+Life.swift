@@ -111,7 +111,7 @@ extension NodeAgent {
         case .running, .paused: settleStart(managed, .success(()))
         case .stopping: break
         case .stopped, .failed, .removing:
-            managed.prepared = nil
+            discardPrepared(of: managed)
             settleStart(managed, .failure(.notStarted(managed)))
             for tell in managed.onPauseChanged.take() { tell(.failure(.ended(managed))) }
             for tell in managed.onEnded.take() { tell(()) }
@@ -181,7 +181,7 @@ extension NodeAgent {
     }
 
     func release(_ managed: ManagedSandbox) {
-        managed.prepared = nil
+        discardPrepared(of: managed)
         if admission.release(managed.id) { capacityChanged() }
     }
 

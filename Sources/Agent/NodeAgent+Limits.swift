@@ -51,7 +51,7 @@ extension NodeAgent {
         _ change: LimitChange, of managed: ManagedSandbox
     ) throws(CallFailure) {
         let before = admission.reservation(of: managed.id) ?? .none
-        let both = before.orMore(request(of: change.applied(to: managed), on: managed.engine))
+        let both = before.orMore(request(of: change.spec(of: managed), on: managed.engine))
         if case .refused(let shortages) = admission.reserve(both, for: managed.id) {
             throw .noRoom(shortages)
         }
@@ -78,7 +78,7 @@ extension NodeAgent {
         }
         if case .success = result { keepNote(of: managed) }
         if managed.state.holdsReservation {
-            let reserved = request(of: managed.spec.limits, on: managed.engine)
+            let reserved = request(of: managed.spec, on: managed.engine)
             _ = admission.adopt(reserved, for: managed.id)
         }
         journal.record { draft in
@@ -99,9 +99,9 @@ extension NodeAgent {
 
     /// What a restored sandbox holds: the larger of both, where a change was under way.
     func reservation(ofRestored managed: ManagedSandbox) -> SandboxModel.Resources {
-        let before = request(of: managed.spec.limits, on: managed.engine)
+        let before = request(of: managed.spec, on: managed.engine)
         guard let change = managed.limitChange else { return before }
-        return before.orMore(request(of: change.applied(to: managed), on: managed.engine))
+        return before.orMore(request(of: change.spec(of: managed), on: managed.engine))
     }
 
     /// Brings a change to its end that an earlier agent began.
@@ -127,6 +127,13 @@ extension NodeAgent {
 typealias LimitChange = UpdateResourcesRequest
 
 extension LimitChange {
+    /// As it is with the change.
+    fileprivate func spec(of managed: ManagedSandbox) -> SandboxModel.SandboxSpec {
+        var spec = managed.spec
+        spec.limits = applied(to: managed)
+        return spec
+    }
+
     fileprivate func applied(to managed: ManagedSandbox) -> SandboxModel.Limits {
         var merged = managed.spec.limits
         if let limits { merged.update(with: limits) }

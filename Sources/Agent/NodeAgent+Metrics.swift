@@ -21,14 +21,14 @@ extension NodeAgent {
 
     /// What is cheaper to look at than to follow is looked at when somebody asks.
     func followMeasures() {
-        let directory = settings.stateDirectory
+        let settings = settings
         metrics.collect { [unowned metrics, processors] in
-            let load = NodeLoad.measure(below: directory, processors)
+            let load = NodeLoad.measure(settings, processors)
             metrics.cpus.set(load.milliCPUs, .used)
             metrics.memory.set(load.memoryBytes, .used)
             metrics.pids.set(load.pids, .used)
             metrics.disk.set(load.diskBytes, .used)
-            metrics.storeBytes.set(Store.size(directory: directory))
+            metrics.storeBytes.set(Store.size(directory: settings.stateDirectory))
         }
     }
 

@@ -129,9 +129,23 @@ extension NodeAgent {
         let prepared = managed.prepared
         managed.prepared = nil
         managed.isSpawning = true
-        offload(for: managed, to: spawner) { () throws(SandboxError) -> any EngineSandbox in
-            if let prepared { return try prepared.start() }
-            return try engine.prepare(order).start()
+        guard prepared == nil, order.spec.scratchPlace == .disk else {
+            return spawn(managed) { () throws(SandboxError) in
+                if let prepared { return try prepared.start() }
+                return try engine.prepare(order).start()
+            }
+        }
+        layOutOnDisk(managed, isBounded: false) { [self] result in
+            spawn(managed) { () throws(SandboxError) in try result.get().start() }
+        }
+    }
+
+    private func spawn(
+        _ managed: ManagedSandbox,
+        _ start: @escaping @Sendable () throws(SandboxError) -> any EngineSandbox
+    ) {
+        offload(for: managed, to: spawner) { () throws(SandboxError) in
+            try start()
         } then: { [self] (result: Result<any EngineSandbox, SandboxError>) in
             managed.isSpawning = false
             steps.reached(.startSpawned)

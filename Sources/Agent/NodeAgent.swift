@@ -138,7 +138,7 @@ final class NodeAgent: @unchecked Sendable {
     }
 
     private static func total(_ settings: NodeSettings) -> SandboxModel.Resources {
-        let load = NodeLoad.measure(below: settings.stateDirectory, ProcessorUse())
+        let load = NodeLoad.measure(settings, ProcessorUse())
         return SandboxModel.Resources(
             milliCPUs: UInt64(Machine.cpuCount) * 1000, memoryBytes: load.memoryTotal,
             pids: load.pidsLimit, diskBytes: load.diskTotal, addresses: settings.addressesLimit,

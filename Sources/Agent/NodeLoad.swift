@@ -11,20 +11,23 @@ struct NodeLoad {
     var pidsLimit: UInt64 = 0
     var diskBytes: UInt64 = 0
     var diskTotal: UInt64 = 0
+    private var isStateFull = false
     var milliCPUs: UInt64 = 0
     var cpuPressure: Pressure?
     var memoryPressure: Pressure?
     var ioPressure: Pressure?
 
-    /// - Parameter directory: whose file system counts as the disk.
-    static func measure(below directory: String, _ processors: ProcessorUse) -> NodeLoad {
+    static func measure(_ settings: NodeSettings, _ processors: ProcessorUse) -> NodeLoad {
         var load = NodeLoad()
         load.milliCPUs = processors.milliCPUs
         load.readMemory()
         load.readProcesses()
-        if let space = try? Files.space(below: directory) {
+        if let space = try? Files.space(below: settings.scratchDirectory) {
             load.diskTotal = space.totalBytes
             load.diskBytes = space.totalBytes - space.freeBytes
+        }
+        if let space = try? Files.space(below: settings.stateDirectory) {
+            load.isStateFull = space.freeBytes < space.totalBytes / 20
         }
         load.cpuPressure = Pressure.read("/proc/pressure/cpu")
         load.memoryPressure = Pressure.read("/proc/pressure/memory")
@@ -65,7 +68,7 @@ struct NodeLoad {
     /// Below a twentieth of what there is, a resource is nearly used up.
     var conditions: [Condition] {
         var conditions: [Condition] = []
-        if diskTotal > 0, diskTotal - diskBytes < diskTotal / 20 {
+        if isStateFull {
             conditions.append(
                 Condition(kind: .diskPressure, message: "less than 5 % of the disk is free"))
         }

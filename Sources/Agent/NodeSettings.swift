@@ -7,6 +7,8 @@ public struct NodeSettings: Sendable {
     /// What schedulers may choose nodes by.
     public var labels: [String: String] = [:]
     public var stateDirectory = "/var/lib/alcove"
+    /// Where scratch space on the disk is made. Its disk is the one that sandboxes reserve of.
+    public var scratchDirectory = "/var/lib/alcove/scratch"
     /// The cgroup below which all sandboxes stand.
     public var cgroupParent = "alcoved"
     /// Empty: where `InitLocation` finds it.

@@ -1,3 +1,4 @@
+internal import ImageStore
 internal import Jail
 internal import LinuxKernel
 internal import RPC
@@ -13,6 +14,7 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     /// Used on the spawner's thread, and before that one does anything.
     private let host: SandboxHost
     private let folders: String
+    private let scratchDirectory: String
     private let networks: NetworkPool
     /// What was laid out last, the newest at the end. Belongs to the spawner's thread.
     private var recent: [(order: EngineOrder, sandbox: PreparedSandbox)] = []
@@ -33,13 +35,18 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
                 ? InitLocation.path() : settings.initProgram,
             limits: Set(
                 Limits.Kind.allCases.filter { hierarchy.controllers.contains($0.rawValue) }),
-            hierarchy: hierarchy, isDedicated: true, cgroupParent: settings.cgroupParent)
+            hierarchy: hierarchy, isDedicated: true, cgroupParent: settings.cgroupParent,
+            places: DiskPlaces(
+                images: settings.stateDirectory + "/images", scratch: settings.scratchDirectory))
         folders = settings.stateDirectory + "/sandboxes"
+        scratchDirectory = settings.scratchDirectory
         self.networks = networks
-        do throws(SystemCallError) {
-            try Files.makeDirectories(folders, permissions: 0o700)
-        } catch {
-            throw SandboxError(.setUpFailed, "make `\(folders)`: \(error.errorNumber)")
+        for folder in [folders, scratchDirectory] {
+            do throws(SystemCallError) {
+                try Files.makeDirectories(folder, permissions: 0o700)
+            } catch {
+                throw SandboxError(.setUpFailed, "make `\(folder)`: \(error.errorNumber)")
+            }
         }
     }
 
@@ -57,7 +64,7 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
         return ProcessStart(
             try laidOut(order), folder: folder(of: order.number),
             cgroup: Self.name(of: order.number),
-            networks: networks)
+            scratchDirectory: scratchDirectory, networks: networks)
     }
 
     /// The sandboxes of one function are the same again and again: their plan is laid out once, for
@@ -132,15 +139,19 @@ private final class ProcessStart: PreparedStart, @unchecked Sendable {
     private let prepared: PreparedSandbox
     private let folder: SandboxFolder
     private let cgroup: String
+    private let scratchDirectory: String
     private let networks: NetworkPool
+    private var scratch: Scratch?
     private var ground: LastingGround?
 
     init(
-        _ prepared: PreparedSandbox, folder: SandboxFolder, cgroup: String, networks: NetworkPool
+        _ prepared: PreparedSandbox, folder: SandboxFolder, cgroup: String,
+        scratchDirectory: String, networks: NetworkPool
     ) {
         self.prepared = prepared
         self.folder = folder
         self.cgroup = cgroup
+        self.scratchDirectory = scratchDirectory
         self.networks = networks
     }
 
@@ -149,7 +160,25 @@ private final class ProcessStart: PreparedStart, @unchecked Sendable {
     func layGround() throws(SandboxError) {
         guard ground == nil else { return }
         try folder.make()
-        ground = try prepared.layGround(in: folder, cgroup: cgroup)
+        ground = try prepared.layGround(
+            in: folder, cgroup: cgroup, scratch: scratch.take()?.intoTree())
+    }
+
+    func discard() {
+        scratch = nil
+        ground = nil
+    }
+
+    func makeScratch() throws(SandboxError) {
+        let spec = prepared.spec
+        // Who is root inside is somebody else outside, where the sandbox has a user namespace.
+        let root = spec.identityMaps.first { $0.inside == 0 }?.outside ?? 0
+        do throws(ImageError) {
+            scratch = try .disk(
+                in: scratchDirectory, bytes: spec.scratchBytes, owner: (root, root))
+        } catch {
+            throw SandboxError(scratch: error)
+        }
     }
 
     func start() throws(SandboxError) -> any EngineSandbox {

@@ -33,6 +33,7 @@ extension SandboxSpec {
         if let limits { spec.limits = SandboxModel.Limits(limits) }
         spec.limitPolicy = try limitPolicy.model(field: "spec.limit_policy")
         spec.processLimits = try wholeProcessLimits()
+        spec.scratchPlace = try scratchPlace.model()
         if let scratchBytes { spec.scratchBytes = scratchBytes }
         spec.terminal = terminal
         spec.deniedCalls = try deniedCalls.model()
@@ -130,6 +131,7 @@ extension SandboxSpec {
             ProcessLimit(resource: $0.resource.rawValue, soft: $0.soft, hard: $0.hard)
         }
         let standard = SandboxModel.SandboxSpec(image: "", command: [])
+        scratchPlace = ScratchPlace(spec.scratchPlace)
         scratchBytes = spec.scratchBytes == standard.scratchBytes ? nil : spec.scratchBytes
         terminal = spec.terminal
         deniedCalls = DeniedCalls(spec.deniedCalls)
@@ -174,6 +176,24 @@ extension SandboxModel.SandboxSpec.User {
     /// Digits alone: the standard library would take `-0` for root.
     private static func number(_ text: Substring) -> UInt32? {
         text.utf8.allSatisfy { (48...57).contains($0) } ? UInt32(text) : nil
+    }
+}
+
+extension ScratchPlace {
+    public init(_ place: SandboxModel.SandboxSpec.ScratchPlace) {
+        switch place {
+        case .memory: self = .memory
+        case .disk: self = .disk
+        }
+    }
+
+    func model() throws(CallFailure) -> SandboxModel.SandboxSpec.ScratchPlace {
+        switch self {
+        case .memory: return .memory
+        case .disk: return .disk
+        case .unrecognized(let number):
+            throw .unknownNumber(number, "spec.scratch_place", "0 is MEMORY, 1 is DISK")
+        }
     }
 }
 

@@ -25,6 +25,12 @@ public struct ImageTree: ~Copyable, Sendable {
         }
     }
 
+    /// The status of what lies on the disk that it is read from.
+    func kept(in places: DiskPlaces, of spec: SandboxSpec) -> FileStatus {
+        let place = places.image(of: spec)
+        return place == spec.image ? status : (try? Files.status(of: place)) ?? status
+    }
+
     /// Whether both are the same directory, under whatever path.
     func isSame(as other: borrowing ImageTree) -> Bool {
         status.inode == other.status.inode && status.device == other.status.device

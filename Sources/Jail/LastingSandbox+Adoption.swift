@@ -43,7 +43,7 @@ extension LastingSandbox {
             let report = try openReport(folder)
             let sandbox = LastingSandbox(
                 spec, limits: limits, folder: folder, child: process, cgroup: cgroup,
-                source: .file(report, watch), starting: nil, hierarchy: host.hierarchy)
+                source: .file(report, watch), starting: nil, host: host)
             sandbox.collect()
             return .running(sandbox)
         }

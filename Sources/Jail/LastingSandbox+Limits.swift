@@ -22,14 +22,15 @@ extension LastingSandbox {
     public func update(
         _ changes: Limits, policy: SandboxSpec.LimitPolicy
     ) throws(SandboxError) -> [LimitStatus] {
-        let image = try? Files.status(of: spec.image)
-        let node = NodeCapabilities.detect(hierarchy: hierarchy, image: image)
+        let node = NodeCapabilities.detect(
+            hierarchy: hierarchy, image: try? Files.status(of: places.image(of: spec)),
+            scratch: places.scratchStatus(of: spec))
         var changed = spec
         changed.limits = changes.over(spec.limits)
         changed.limitPolicy = policy
         let statuses = try changed.validate(on: node)
         let files = Set(changes.kinds.map { $0.rawValue + "." })
-        let settings = changed.limits.cgroupSettings(on: node).filter { setting in
+        let settings = changed.cgroupSettings(on: node).filter { setting in
             files.contains { setting.file.hasPrefix($0) }
         }
         try makeRoom(for: changes, node)

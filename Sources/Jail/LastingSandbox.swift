@@ -42,6 +42,7 @@ public final class LastingSandbox {
 
     let cgroup: Cgroup
     let hierarchy: CgroupHierarchy
+    let places: DiskPlaces
     private let child: ChildProcess
     private var pipe: Descriptor?
     private var file: Descriptor?
@@ -54,7 +55,7 @@ public final class LastingSandbox {
     init(
         _ spec: SandboxSpec, limits: [LimitStatus], folder: SandboxFolder,
         child: consuming ChildProcess, cgroup: consuming Cgroup, source: consuming ReportSource,
-        starting: Starting?, hierarchy: CgroupHierarchy
+        starting: Starting?, host: SandboxHost
     ) {
         self.spec = spec
         self.limits = limits
@@ -63,7 +64,8 @@ public final class LastingSandbox {
         cgroupName = cgroup.name
         self.cgroup = cgroup
         self.starting = starting
-        self.hierarchy = hierarchy
+        hierarchy = host.hierarchy
+        places = host.places
         switch consume source {
         case .pipe(let reader): pipe = consume reader
         case .file(let report, let fileWatch):

@@ -5,11 +5,13 @@ extension NodeCapabilities {
     /// Looks at the host.
     ///
     /// - Parameters:
-    ///   - image: the image's status, where the disk below it matters.
+    ///   - image: the status of the image, or of what it is kept in, where the disk below it
+    ///     matters.
+    ///   - scratch: the same of the directory for scratch space.
     ///   - spec: the sandbox whose process limits are looked at.
     public static func detect(
         hierarchy: CgroupHierarchy = .detect(), image: FileStatus? = nil,
-        for spec: SandboxSpec? = nil
+        scratch: FileStatus? = nil, for spec: SandboxSpec? = nil
     ) -> NodeCapabilities {
         NodeCapabilities(
             memoryBytes: Machine.memoryBytes, milliCPUs: UInt32(Machine.cpuCount) * 1000,
@@ -19,7 +21,7 @@ extension NodeCapabilities {
             cgroupMode: hierarchy.mode.rawValue,
             maskedPaths: MaskedPath.candidates.filter { Files.exists($0.path) },
             readOnlyPaths: MaskedPath.readOnlyCandidates.filter { Files.exists($0) },
-            imageDisk: image.flatMap(disk),
+            imageDisk: image.flatMap(disk), scratchDisk: scratch.flatMap(disk),
             largestProcessLimits: spec.map(largestProcessLimits) ?? [:])
     }
 

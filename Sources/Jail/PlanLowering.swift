@@ -17,6 +17,8 @@ public struct LoweredPlan: Sendable {
     struct Slots: Sendable {
         /// The detached, read-only clone of the image.
         let image: Slot
+        /// The detached file system for scratch space on the disk; in memory, the child makes it.
+        let scratch: Slot
         /// alcove-init.
         let initProgram: Slot
         let report: Slot
@@ -107,7 +109,6 @@ struct PlanLowering {
     let lasting: Lasting?
     let slots: LoweredPlan.Slots
 
-    private let scratch: Slot
     private let root: Slot
     private let proc: Slot
     private let devices: Slot
@@ -133,7 +134,8 @@ struct PlanLowering {
         self.initOptions = initOptions
         self.lasting = lasting
         slots = LoweredPlan.Slots(
-            image: program.makeSlot(), initProgram: program.makeSlot(),
+            image: program.makeSlot(), scratch: program.makeSlot(),
+            initProgram: program.makeSlot(),
             report: program.makeSlot(),
             streams: [program.makeSlot(), program.makeSlot(), program.makeSlot()],
             network: program.makeSlot(), maps: program.makeSlot(), mapsWriter: program.makeSlot(),
@@ -144,7 +146,6 @@ struct PlanLowering {
                     reportFile: program.makeSlot(), control: program.makeSlot(),
                     log: program.makeSlot(), otherLog: program.makeSlot()))
         controller = program.makeSlot()
-        scratch = program.makeSlot()
         root = program.makeSlot()
         proc = program.makeSlot()
         devices = program.makeSlot()
@@ -155,7 +156,7 @@ struct PlanLowering {
 
     mutating func lower(_ step: PlanStep) {
         switch step {
-        case .createCgroup, .limitCgroup, .cloneImage, .createProcess: break
+        case .createCgroup, .limitCgroup, .formatScratch, .cloneImage, .createProcess: break
         case .awaitIdentityMaps:
             program.awaitByte(from: slots.maps, writer: slots.mapsWriter)
             program.setGroup(0)
@@ -165,6 +166,7 @@ struct PlanLowering {
         case .joinNetwork: program.join(slots.network, .network)
         case .makeMountsPrivate: program.makeMountsPrivate()
         case .makeScratch(let bytes): makeScratch(bytes: bytes)
+        case .mountScratch: mountScratch()
         case .mountImage: program.attach(slots.image, at: Self.staging + "/root")
         case .mountOverlay: mountOverlay()
         case .makeProc:
@@ -216,11 +218,17 @@ struct PlanLowering {
     }
 
     private func makeScratch(bytes: UInt64) {
-        program.setFileCreationMask(0)
         program.newFileSystem(
             "tmpfs",
             options: [("size", "\(bytes)"), ("nr_inodes", "\(max(1024, bytes / 4096))")],
             attributes: [], into: scratch)
+        mountScratch()
+    }
+
+    private var scratch: Slot { slots.scratch }
+
+    private func mountScratch() {
+        program.setFileCreationMask(0)
         program.attach(scratch, at: Self.staging)
         program.makeDirectory("root", in: scratch, permissions: 0o755)
         program.makeDirectory("dev", in: scratch, permissions: 0o755)

@@ -1,4 +1,4 @@
-internal import LinuxKernel
+public import LinuxKernel
 public import SandboxModel
 
 extension PreparedSandbox {
@@ -19,13 +19,20 @@ extension PreparedSandbox {
 
     /// Makes, ahead of its start, what the sandbox needs besides its process: its cgroup with its
     /// limits, and what stands in its folder. What is not used goes away with the ground.
+    ///
+    /// - Parameter scratch: the root of a file system that is attached nowhere, for a sandbox with
+    ///   scratch space on the disk.
     public func layGround(
-        in folder: SandboxFolder, cgroup name: String
+        in folder: SandboxFolder, cgroup name: String, scratch: consuming Descriptor? = nil
     ) throws(SandboxError) -> LastingGround {
         guard lasting != nil else {
             preconditionFailure("a sandbox that is to last is prepared for it")
         }
         let ground = LastingGround(folder: folder, cgroup: name, host: host)
+        ground.scratch = scratch
+        guard (ground.scratch.number >= 0) == (spec.scratchPlace == .disk) else {
+            preconditionFailure("scratch space on the disk is made before")
+        }
         ground.cgroup = try perform(.createCgroup(path: host.cgroupPath ?? "")) {
             () throws(SystemCallError) in try host.makeLastingCgroup(name)
         }
@@ -43,9 +50,13 @@ extension PreparedSandbox {
         guard let content = ground.content.take() else {
             preconditionFailure("one sandbox starts on a ground")
         }
+        // The child has its own from its first moment.
+        defer { ground.scratch = nil }
         let resources = try makeResources()
         let null = try perform(creation) { () throws(SystemCallError) in try host.null() }
-        let run = try makeRun(resources, streams: (null, null, null), network: network)
+        let run = try makeRun(
+            resources, streams: (null, null, null), network: network,
+            scratch: ground.scratch.number)
         if let slots = lowered.slots.lasting {
             run.set(slots.reportFile, to: content.report.rawValue)
             run.set(slots.control, to: content.control.rawValue)
@@ -64,7 +75,7 @@ extension PreparedSandbox {
             starting: LastingSandbox.Starting(
                 sandbox: self, run: run,
                 times: RunningSandbox.StartTimes(requested: requested, prepared: prepared)),
-            hierarchy: host.hierarchy)
+            host: host)
     }
 
     private static func makeContent(
@@ -87,6 +98,7 @@ public final class LastingGround {
     private let host: SandboxHost
     var cgroup: Cgroup?
     var content: SandboxFolder.Content?
+    var scratch: Descriptor?
 
     init(folder: SandboxFolder, cgroup name: String, host: SandboxHost) {
         self.folder = folder

@@ -6,6 +6,7 @@ public final class SandboxHost {
     public let hierarchy: CgroupHierarchy
     /// The folder of its sandboxes' cgroups.
     public let cgroupPath: String?
+    let places: DiskPlaces
     let isDedicated: Bool
     /// Absent in a host that only plans.
     let initProgram: Descriptor?
@@ -36,13 +37,15 @@ public final class SandboxHost {
     ///     own for what killed commands left: sandboxes that are to last need another one.
     ///   - isDedicated: the calling thread does nothing but start sandboxes: it gives up for good
     ///     what no sandbox may gain, so that each need not do it anew.
+    ///   - places: whose disks are limited besides those of images that are directories.
     public init(
         initProgram path: String, limits: Set<Limits.Kind>,
         hierarchy: CgroupHierarchy = .detect(), isDedicated: Bool = false,
-        cgroupParent: String = SandboxHost.standardCgroupParent
+        cgroupParent: String = SandboxHost.standardCgroupParent, places: DiskPlaces = DiskPlaces()
     ) throws(SandboxError) {
         self.hierarchy = hierarchy
         self.isDedicated = isDedicated
+        self.places = places
         cgroupPath = hierarchy.root.map { $0 + "/" + cgroupParent }
         initProgram = try Self.openInit(path)
         cgroups = try Self.openCgroups(cgroupPath, hierarchy, limits)
@@ -57,6 +60,7 @@ public final class SandboxHost {
     private init(planningOn hierarchy: CgroupHierarchy) {
         self.hierarchy = hierarchy
         cgroupPath = hierarchy.root.map { $0 + "/" + Self.standardCgroupParent }
+        places = DiskPlaces()
         isDedicated = true
         initProgram = nil
         cgroups = nil
@@ -168,7 +172,8 @@ public final class PreparedSandbox {
         failing: LoweredPlan.InjectedFailure? = nil
     ) throws(SandboxError) {
         let node = NodeCapabilities.detect(
-            hierarchy: host.hierarchy, image: image.status, for: spec)
+            hierarchy: host.hierarchy, image: image.kept(in: host.places, of: spec),
+            scratch: host.places.scratchStatus(of: spec), for: spec)
         let spec = spec.fitted(to: node)
         limits = try spec.validate(on: node)
         try image.checkMountPoints(for: spec.root)
@@ -186,7 +191,7 @@ public final class PreparedSandbox {
             executable: executable, initOptions: initOptions.isEmpty ? "-" : initOptions,
             lasting: lasting, failing: failing)
         namespaces = plan.namespaces
-        settings = spec.limits.cgroupSettings(on: node)
+        settings = spec.cgroupSettings(on: node)
         self.spec = spec
         self.plan = plan
         self.image = image
@@ -212,6 +217,11 @@ public final class PreparedSandbox {
         streams: (input: Int32, output: Int32, error: Int32) = (0, 1, 2), network: Int32? = nil
     ) throws(SandboxError) -> RunningSandbox {
         precondition(lasting == nil, "a lasting sandbox has no streams of its starter")
+        guard spec.scratchPlace == .memory else {
+            throw SandboxError(
+                .unavailable, "scratch space on the disk is made for lasting sandboxes alone",
+                hint: "have the agent run it")
+        }
         let requested = MonotonicClock.nanoseconds
         let cgroup = try perform(
             .createCgroup(path: host.cgroupPath ?? "")
@@ -233,13 +243,15 @@ public final class PreparedSandbox {
     /// A run of the program with all that every start gives it.
     func makeRun(
         _ resources: borrowing StartResources,
-        streams: (input: Int32, output: Int32, error: Int32), network: Int32?
+        streams: (input: Int32, output: Int32, error: Int32), network: Int32?,
+        scratch: Int32 = -1
     ) throws(SandboxError) -> CallRun {
         let run = try perform(creation) {
             () throws(SystemCallError) in try CallRun(of: lowered.program, sharing: sharing)
         }
         let slots = lowered.slots
         run.set(slots.image, to: resources.image.rawValue)
+        run.set(slots.scratch, to: scratch)
         run.set(slots.initProgram, to: host.initProgram.number)
         run.set(slots.report, to: resources.reportWriter.rawValue)
         run.set(slots.streams[0], to: streams.input)

@@ -6,7 +6,8 @@ public struct Limits: Hashable, Sendable {
     public var milliCPUs: UInt32?
     /// Processes and threads, the sandbox's own first process included.
     public var pids: UInt32?
-    /// Bytes a second to and from the disk that holds the image.
+    /// Bytes a second to and from the disk that holds the image, and that of the scratch space,
+    /// where that is on one.
     public var readBytesPerSecond: UInt64?
     public var writeBytesPerSecond: UInt64?
 
@@ -34,6 +35,10 @@ public struct Limits: Hashable, Sendable {
     public static let smallestPids: UInt32 = 2
     public static let smallestBytesPerSecond: UInt64 = 4096
     public static let smallestScratchBytes: UInt64 = 64 << 10
+    /// A file system needs some of it itself.
+    public static let smallestDiskScratchBytes: UInt64 = 4 << 20
+    /// No more blocks can be numbered.
+    public static let largestDiskScratchBytes: UInt64 = 16 << 40
 }
 
 /// What a limit came to: whether the host enforces it.
@@ -107,6 +112,8 @@ public struct NodeCapabilities: Hashable, Sendable {
     public var readOnlyPaths: [String]
     /// The disk below the image, as `major:minor`, for `io.max`.
     public var imageDisk: String?
+    /// The one below scratch space on disk.
+    public var scratchDisk: String?
     /// The largest hard limits that a process can get, where there is a bound.
     public var largestProcessLimits: [ProcessLimitSetting.Resource: UInt64]
 
@@ -114,7 +121,7 @@ public struct NodeCapabilities: Hashable, Sendable {
         memoryBytes: UInt64, milliCPUs: UInt32, limitKinds: Set<Limits.Kind>,
         cgroupParent: String?, cgroupMode: String, maskedPaths: [MaskedPath],
         readOnlyPaths: [String],
-        imageDisk: String? = nil,
+        imageDisk: String? = nil, scratchDisk: String? = nil,
         largestProcessLimits: [ProcessLimitSetting.Resource: UInt64] = [:]
     ) {
         self.memoryBytes = memoryBytes
@@ -125,30 +132,39 @@ public struct NodeCapabilities: Hashable, Sendable {
         self.maskedPaths = maskedPaths
         self.readOnlyPaths = readOnlyPaths
         self.imageDisk = imageDisk
+        self.scratchDisk = scratchDisk
         self.largestProcessLimits = largestProcessLimits
     }
 }
 
-extension Limits {
-    /// Says of each limit whether this node enforces it, in the order of ``Kind``.
-    public func statuses(on node: NodeCapabilities) -> [LimitStatus] {
-        kinds.map { kind in
+extension SandboxSpec {
+    /// Says of each limit whether this node enforces it, in the order of ``Limits/Kind``.
+    public func limitStatuses(on node: NodeCapabilities) -> [LimitStatus] {
+        limits.kinds.map { kind in
             LimitStatus(
-                kind: kind, request: request(for: kind), reason: Self.obstacle(to: kind, on: node))
+                kind: kind, request: limits.request(for: kind),
+                reason: obstacle(to: kind, on: node))
         }
     }
 
     /// Why a node does not enforce limits of a kind; nothing when it does.
-    private static func obstacle(to kind: Kind, on node: NodeCapabilities) -> String? {
+    func obstacle(to kind: Limits.Kind, on node: NodeCapabilities) -> String? {
         guard node.limitKinds.contains(kind) else {
             return "no cgroup v2 `\(kind.rawValue)` controller (\(node.cgroupMode) mode)"
         }
+        guard kind == .io else { return nil }
         // The kernel bounds what goes to a disk, by the disk's number.
-        return kind == .io && node.imageDisk == nil ? "the image is on no disk of its own" : nil
+        guard node.imageDisk != nil else { return "the image is on no disk of its own" }
+        guard scratchPlace == .memory || node.scratchDisk != nil else {
+            return "the scratch space is on no disk of its own"
+        }
+        return nil
     }
+}
 
+extension Limits {
     /// A limit in words: `128 MiB`.
-    private func request(for kind: Kind) -> String {
+    func request(for kind: Kind) -> String {
         switch kind {
         case .memory: return Self.bytes(memoryBytes ?? 0)
         case .cpu:

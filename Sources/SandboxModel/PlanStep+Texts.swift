@@ -16,7 +16,10 @@ extension PlanStep: CustomStringConvertible {
         case .joinNetwork(.begun): "join network namespace made meanwhile"
         case .joinNetwork: "join network namespace made ahead"
         case .makeMountsPrivate: "make mounts private"
+        case .formatScratch(let bytes):
+            "make a file system of \(Limits.bytes(bytes)) on the disk"
         case .makeScratch(let bytes): "make scratch memory of \(Limits.bytes(bytes))"
+        case .mountScratch: "mount scratch space on the disk"
         case .mountImage: "mount image read-only"
         case .mountOverlay: "mount image below a writable layer"
         case .makeProc: "make process file system"
@@ -84,10 +87,14 @@ extension PlanStep: CustomStringConvertible {
             "Entered by the child itself, so that its own group is the root that it sees."
         case .joinNetwork: "Making one costs more than all other namespaces together."
         case .makeMountsPrivate: "No mount made here is seen outside, and none made outside here."
+        case .formatScratch:
+            "Its size is the bound, and its space is taken: no quota is needed, none runs out."
         case .makeScratch:
             "One memory file system holds all that the sandbox may write, under one bound."
         case .mountImage: "Nothing can change the image, not even with a hole in the file system."
-        case .mountOverlay: "Changes go to scratch memory; the image below stays as it is."
+        case .mountScratch:
+            "One file system holds all that the sandbox may write, under one bound."
+        case .mountOverlay: "Changes go to scratch space; the image below stays as it is."
         case .makeProc:
             "Made while the host's is still in sight: a user namespace may not make it later."
         case .makeDevices: "Only devices without state of the host: null, zero, full, random, tty."

@@ -37,10 +37,11 @@ public struct SandboxPlan: Hashable, Sendable {
         var steps: [PlanStep] = []
         if let cgroup {
             steps.append(.createCgroup(path: cgroup))
-            steps += spec.limits.cgroupSettings(on: node).map {
+            steps += spec.cgroupSettings(on: node).map {
                 .limitCgroup(file: $0.file, value: $0.value)
             }
         }
+        if spec.scratchPlace == .disk { steps.append(.formatScratch(bytes: spec.scratchBytes)) }
         steps.append(.cloneImage(path: spec.image))
         var namespaces: [PlanStep.Namespace] = [.mount, .pid, .ipc, .uts]
         if network == .new { namespaces.append(.network) }
@@ -56,7 +57,7 @@ public struct SandboxPlan: Hashable, Sendable {
         if network == .pooled { steps.append(.joinNetwork(.pooled)) }
         steps += [
             .makeMountsPrivate,
-            .makeScratch(bytes: spec.scratchBytes),
+            spec.scratchPlace == .memory ? .makeScratch(bytes: spec.scratchBytes) : .mountScratch,
             spec.root == .readOnly ? .mountImage : .mountOverlay,
             .makeProc,
             .makeDevices(spec.identityMaps.isEmpty ? .created : .bound),
@@ -123,7 +124,9 @@ public enum PlanStep: Hashable, Sendable {
     case newCgroupNamespace
     case joinNetwork(SandboxPlan.Network)
     case makeMountsPrivate
+    case formatScratch(bytes: UInt64)
     case makeScratch(bytes: UInt64)
+    case mountScratch
     case mountImage
     case mountOverlay
     case makeProc
@@ -151,40 +154,51 @@ public enum PlanStep: Hashable, Sendable {
 
     public var performer: Performer {
         switch self {
-        case .createCgroup, .limitCgroup, .cloneImage, .createProcess: .host
+        case .createCgroup, .limitCgroup, .formatScratch, .cloneImage, .createProcess: .host
         case .dropBoundingSet(let performer): performer
         case .awaitIdentityMaps, .newCgroupNamespace, .joinNetwork, .makeMountsPrivate,
-            .makeScratch, .mountImage, .mountOverlay, .makeProc, .makeDevices, .enterRoot,
-            .mountProc, .mountDevices, .mountTerminals, .mountTemporary, .mask, .protect,
-            .setHostname, .raiseLoopback, .openTerminal, .limitProcess, .dropGroups, .setIdentity,
-            .dropCapabilities, .changeDirectory, .forbidNewPrivileges,
+            .makeScratch, .mountScratch, .mountImage, .mountOverlay, .makeProc, .makeDevices,
+            .enterRoot, .mountProc, .mountDevices, .mountTerminals, .mountTemporary, .mask,
+            .protect, .setHostname, .raiseLoopback, .openTerminal, .limitProcess, .dropGroups,
+            .setIdentity, .dropCapabilities, .changeDirectory, .forbidNewPrivileges,
             .closeDescriptors, .loadFilter, .execute:
             .child
         }
     }
 }
 
-extension Limits {
+extension SandboxSpec {
     /// The control files that a cgroup gets, in order, for the limits that the node enforces.
     public func cgroupSettings(on node: NodeCapabilities) -> [(file: String, value: String)] {
         var settings: [(file: String, value: String)] = []
-        for kind in kinds where node.limitKinds.contains(kind) {
+        for kind in limits.kinds where obstacle(to: kind, on: node) == nil {
             switch kind {
             case .memory:
-                settings.append(("memory.max", "\(memoryBytes ?? 0)"))
+                settings.append(("memory.max", "\(limits.memoryBytes ?? 0)"))
                 // What is limited is memory: swapping would hide that it is used up.
                 settings.append(("memory.swap.max", "0"))
                 settings.append(("memory.oom.group", "1"))
             case .cpu:
-                settings.append(("cpu.max", "\(UInt64(milliCPUs ?? 0) * 100) 100000"))
-            case .pids: settings.append(("pids.max", "\(pids ?? 0)"))
+                settings.append(("cpu.max", "\(UInt64(limits.milliCPUs ?? 0) * 100) 100000"))
+            case .pids: settings.append(("pids.max", "\(limits.pids ?? 0)"))
             case .io:
-                guard let disk = node.imageDisk else { continue }
-                let rates = [("rbps", readBytesPerSecond), ("wbps", writeBytesPerSecond)]
+                let rates = [
+                    ("rbps", limits.readBytesPerSecond), ("wbps", limits.writeBytesPerSecond),
+                ]
                 let values = rates.compactMap { name, rate in rate.map { "\(name)=\($0)" } }
-                settings.append(("io.max", ([disk] + values).joined(separator: " ")))
+                for disk in disks(of: node) {
+                    settings.append(("io.max", ([disk] + values).joined(separator: " ")))
+                }
             }
         }
         return settings
+    }
+
+    /// The disks that it reads and writes, each once.
+    private func disks(of node: NodeCapabilities) -> [String] {
+        let image = node.imageDisk.map { [$0] } ?? []
+        guard scratchPlace == .disk, let scratch = node.scratchDisk, !image.contains(scratch)
+        else { return image }
+        return image + [scratch]
     }
 }

@@ -6,7 +6,7 @@ extension SandboxSpec {
         try validateIdentity()
         try validateLimits(on: node)
         try validateHardLimits(on: node)
-        let statuses = limits.statuses(on: node)
+        let statuses = limitStatuses(on: node)
         if limitPolicy == .strict, let first = statuses.first(where: { !$0.holds }) {
             throw SandboxError(
                 .unavailable,
@@ -112,12 +112,29 @@ extension SandboxSpec {
                 rate, in: Limits.smallestBytesPerSecond...UInt64.max, "disk rate limit",
                 say: Limits.bytes, has: Limits.bytes)
         }
-        try Self.check(
-            scratchBytes,
-            in: Limits.smallestScratchBytes...max(node.memoryBytes, Limits.smallestScratchBytes),
-            "scratch size",
-            say: Limits.bytes, has: Limits.roundedBytes)
+        try validateScratch(on: node)
         try validateProcessLimits()
+    }
+
+    /// Whether a disk has room is a question of the moment: whoever takes the space asks it.
+    private func validateScratch(on node: NodeCapabilities) throws(SandboxError) {
+        switch scratchPlace {
+        case .memory:
+            let least = Limits.smallestScratchBytes
+            try Self.check(
+                scratchBytes, in: least...max(node.memoryBytes, least), "scratch size",
+                say: Limits.bytes, has: Limits.roundedBytes)
+        case .disk:
+            guard scratchBytes <= Limits.largestDiskScratchBytes else {
+                throw SandboxError(
+                    .limitOutOfRange,
+                    "the scratch size of \(Limits.bytes(scratchBytes)) is above the largest on a"
+                        + " disk, \(Limits.bytes(Limits.largestDiskScratchBytes))")
+            }
+            try Self.check(
+                scratchBytes, in: Limits.smallestDiskScratchBytes...UInt64.max,
+                "scratch size on the disk", say: Limits.bytes, has: Limits.bytes)
+        }
     }
 
     private func validateProcessLimits() throws(SandboxError) {

@@ -4,8 +4,15 @@ public struct SandboxSpec: Equatable, Sendable {
     public enum Root: Hashable, Sendable {
         /// Nothing: the image itself, read-only.
         case readOnly
-        /// Everything, in memory that goes away with the sandbox.
+        /// Everything, in scratch space that goes away with the sandbox.
         case writable
+    }
+
+    /// Where scratch space is: what the sandbox writes to its root, `/tmp` and `/dev/shm`.
+    public enum ScratchPlace: String, CaseIterable, Hashable, Sendable {
+        case memory
+        /// In a file system of its own, whose space is taken before the sandbox starts.
+        case disk
     }
 
     /// What to do about a limit that the host cannot enforce.
@@ -68,7 +75,8 @@ public struct SandboxSpec: Equatable, Sendable {
     public var limitPolicy: LimitPolicy
     /// Bounds of a single process, as `setrlimit` knows them.
     public var processLimits: [ProcessLimitSetting]
-    /// What the sandbox may write in memory: its root's changes, `/tmp` and `/dev/shm` together.
+    public var scratchPlace: ScratchPlace
+    /// What the sandbox may write: its root's changes, `/tmp` and `/dev/shm` together.
     public var scratchBytes: UInt64
     /// A terminal as the workload's standard streams.
     public var terminal: Bool
@@ -88,6 +96,7 @@ public struct SandboxSpec: Equatable, Sendable {
         limits = Limits()
         limitPolicy = .strict
         processLimits = ProcessLimitSetting.standard
+        scratchPlace = .memory
         scratchBytes = 64 << 20
         terminal = false
         deniedCalls = .kill

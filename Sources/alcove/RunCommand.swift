@@ -123,6 +123,10 @@ enum RunCommand {
             throw FlagError(
                 "`--\(flag)` is for images that the agent has", hint: "give `--agent` too")
         }
+        guard parsed.string("scratch-on") != SandboxSpec.ScratchPlace.disk.rawValue else {
+            throw FlagError(
+                "`--scratch-on disk` is for sandboxes of the agent", hint: "give `--agent` too")
+        }
         guard !parsed.trailing.isEmpty else {
             throw FlagError(
                 "the command is missing",

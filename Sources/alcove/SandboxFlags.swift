@@ -11,10 +11,10 @@ enum SandboxFlags {
         Flag("memory", value: "SIZE", help: "limit its memory, as in 128MiB"),
         Flag("cpus", value: "COUNT", help: "limit its CPU time, as in 0.5 or 2"),
         Flag("pids", value: "COUNT", help: "limit its processes and threads"),
-        Flag("io-read", value: "RATE", help: "limit reads of the image's disk, as in 10MiB/s"),
+        Flag("io-read", value: "RATE", help: "limit reads of its disks, as in 10MiB/s"),
         Flag(
             "io-write", value: "RATE",
-            help: "limit writes to the image's disk, as in 10MiB/s or 100Mbit/s"),
+            help: "limit writes to its disks, as in 10MiB/s or 100Mbit/s"),
         Flag(
             "limits", value: "POLICY", default: "strict",
             completes: .words(SandboxSpec.LimitPolicy.allCases.map(\.rawValue)),
@@ -47,7 +47,11 @@ enum SandboxFlags {
         Flag("read-only", help: "mount the image without a writable layer"),
         Flag(
             "scratch", value: "SIZE", default: "64MiB",
-            help: "bound what it may write in memory, as in 64MiB"),
+            help: "bound what it may write to its root, /tmp and /dev/shm, as in 64MiB"),
+        Flag(
+            "scratch-on", value: "PLACE", default: "memory",
+            completes: .words(SandboxSpec.ScratchPlace.allCases.map(\.rawValue)),
+            help: "where that goes: memory, or disk, which the agent alone can do"),
     ]
 
     static let image = Argument(
@@ -83,6 +87,10 @@ enum SandboxFlags {
         if let scratch = try size("scratch", parsed, atLeast: Limits.smallestScratchBytes) {
             spec.scratchBytes = scratch
         }
+        let places = SandboxSpec.ScratchPlace.allCases.map(\.rawValue)
+        spec.scratchPlace =
+            try parsed.choice("scratch-on", of: places).flatMap(SandboxSpec.ScratchPlace.init)
+            ?? .memory
         try addIdentityMaps(parsed, to: &spec)
         try addProcessLimits(parsed, to: &spec)
         if try parsed.choice("denied-calls", of: ["kill", "errno"]) == "errno" {

@@ -9,6 +9,9 @@ extension NodeSettings {
         nodeName = configuration.nodeName
         labels = configuration.nodeLabels
         stateDirectory = configuration.stateDirectory
+        scratchDirectory =
+            configuration.scratchDirectory.isEmpty
+            ? stateDirectory + "/scratch" : configuration.scratchDirectory
         cgroupParent = configuration.cgroupParent
         initProgram = configuration.initProgram
         keptBack = Resources(configuration.keptBack)

@@ -25,6 +25,7 @@ enum RandomModel {
             + given.map {
                 ProcessLimitSetting($0, soft: number(&random), hard: number(&random))
             }
+        spec.scratchPlace = Bool.random(using: &random) ? .memory : .disk
         spec.scratchBytes = number(&random)
         spec.terminal = Bool.random(using: &random)
         spec.deniedCalls = Bool.random(using: &random) ? .kill : .errno

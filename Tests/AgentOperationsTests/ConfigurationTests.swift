@@ -98,6 +98,7 @@ private func problems(_ text: String) -> [String] {
         group = 7
         [directories]
         state = "/s/state"
+        scratch = "/s/scratch"
         [images]
         capacity = "5GiB"
         packing = "lz4"

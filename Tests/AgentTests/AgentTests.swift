@@ -33,6 +33,13 @@ struct AgentTests {
         try AgentScript("images").run()
     }
 
+    @Test(
+        "scratch space on the disk is bounded, reserved, adopted, and gone with its sandbox",
+        .needs(.erofs, .loopDevices, .mkfsExt4))
+    func scratch() throws {
+        try AgentScript("scratch").run()
+    }
+
     @Test("peers that leave, hurry, vanish or never read cost little and break nothing")
     func peers() throws {
         try AgentScript("peers").run()

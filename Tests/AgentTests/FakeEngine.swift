@@ -67,11 +67,22 @@ private final class FakeStart: PreparedStart {
     private let order: EngineOrder
     private let world: FakeWorld
     let limits: [LimitStatus] = []
+    private let hasScratch = Locked(false)
 
     init(_ order: EngineOrder, _ world: FakeWorld) {
         self.order = order
         self.world = world
     }
+
+    func makeScratch() throws(SandboxError) {
+        try world.begin(.makeScratch)
+        if order.spec.scratchPlace == .memory || hasScratch.with({ $0 }) {
+            world.note("\(order.number) got scratch space that it has no use for")
+        }
+        hasScratch.with { $0 = true }
+    }
+
+    func discard() { hasScratch.with { $0 = false } }
 
     func layGround() throws(SandboxError) {
         try world.folder(of: order.number).make()
@@ -79,6 +90,9 @@ private final class FakeStart: PreparedStart {
 
     func start() throws(SandboxError) -> any EngineSandbox {
         try world.begin(.start)
+        if order.spec.scratchPlace == .disk, !hasScratch.with({ $0 }) {
+            world.note("\(order.number) was started without its scratch space")
+        }
         let folder = world.folder(of: order.number)
         try folder.make()
         let process: FakeProcess

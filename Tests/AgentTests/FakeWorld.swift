@@ -8,7 +8,7 @@ import SandboxModel
 final class FakeWorld: Sendable {
     /// A call of the engine.
     enum Call: Hashable, CaseIterable {
-        case prepare, start, signal, freeze, update, finish, clear, recover
+        case prepare, makeScratch, start, signal, freeze, update, finish, clear, recover
     }
 
     /// What comes of a start.

@@ -84,7 +84,9 @@ import Testing
             if chance(1, of: 3) {
                 node.world.plan([chance(1, of: 2) ? .waits : .failsInSetUp])
             }
-            agent.create(id, TestNode.spec(memory: memory), then: call("create", id))
+            var spec = TestNode.spec(memory: memory)
+            if chance(1, of: 4) { spec.scratchPlace = .disk }
+            agent.create(id, spec, then: call("create", id))
         }
 
         private func request(_ managed: ManagedSandbox) {
@@ -145,7 +147,9 @@ import Testing
                 log.append("release")
                 node.world.releaseAll()
             } else {
-                let kinds: [FakeWorld.Call] = [.prepare, .start, .freeze, .update, .finish, .clear]
+                let kinds: [FakeWorld.Call] = [
+                    .prepare, .makeScratch, .start, .freeze, .update, .finish, .clear,
+                ]
                 let kind = kinds.randomElement(using: &random) ?? .freeze
                 log.append("hold \(kind)")
                 node.world.hold(kind)

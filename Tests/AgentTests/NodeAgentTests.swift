@@ -27,6 +27,58 @@ import Testing
         #expect(try node.storedIDs(.sandbox) == [])
     }
 
+    // MARK: - Scratch space on the disk
+
+    @Test("no start waits for scratch space of another sandbox, and a start waits for its own")
+    func scratchOnDisk() throws {
+        let node = try TestNode { $0.logBytes = 1 << 20 }
+        node.world.hold(.makeScratch)
+        var answer: Result<Creation, CallFailure>?
+        node.agent.create("disk", TestNode.specOnDisk(8 << 20)) { answer = $0 }
+        node.agent.loop.enqueue {}
+        node.world.waitFor(.prepare, count: 1)
+        var isStarted = false
+        node.agent.create("memory", TestNode.spec()) { result in
+            guard let managed = try? result.get().managed else { return }
+            node.agent.start(managed, deadline: nil) { _ in isStarted = true }
+        }
+        node.run { isStarted && node.world.count(.makeScratch) == 1 }
+        #expect(answer == nil && node.agent.registry["memory"]?.state == .running)
+        #expect(node.agent.admission.reserved.diskBytes == 9 << 20)
+        node.world.release(.makeScratch)
+        node.run { answer != nil }
+        let managed = try #require(try answer?.get().managed)
+        try node.settle()
+        // The next agent has to make it anew.
+        try node.restart()
+        let same = try #require(node.agent.registry["disk"])
+        try node.start(same)
+        #expect(managed.prepared != nil && same.state == .running)
+        #expect(node.world.count(.makeScratch) == 2 && node.world.violations == [])
+        try node.delete(same, force: true)
+        #expect(node.agent.admission.reserved.diskBytes == 0)
+    }
+
+    @Test("a sandbox whose scratch space cannot be made is refused, or fails, and holds nothing")
+    func noScratch() throws {
+        let node = try TestNode()
+        node.world.fail(.makeScratch)
+        let spec = TestNode.specOnDisk(8 << 20)
+        #expect(throws: CallFailure.self) { try node.create("a", spec) }
+        #expect(node.agent.registry.count == 0 && node.agent.admission.count == 0)
+        try node.create("a", spec)
+        try node.restart()
+        node.world.fail(.makeScratch)
+        let managed = try #require(node.agent.registry["a"])
+        #expect(throws: CallFailure.self) { try node.start(managed) }
+        #expect(managed.state == .failed && node.agent.admission.count == 0)
+        let room = node.agent.admission.allocatable.diskBytes
+        let error = #expect(throws: CallFailure.self) {
+            try node.create("b", TestNode.specOnDisk(room))
+        }
+        #expect(error?.code == .resourceExhausted && node.agent.admission.count == 0)
+    }
+
     // MARK: - A record that cannot be written
 
     @Test("a stop that cannot be written down changes nothing")

@@ -37,6 +37,7 @@ final class TestNode {
         _ settings: inout NodeSettings, _ folder: Folder, _ world: FakeWorld
     ) throws -> (NodeAgent, EventLoop) {
         settings.stateDirectory = folder.path
+        settings.scratchDirectory = folder.path
         let loop = try EventLoop(named: "test")
         var checkpoints = CheckpointLimits()
         checkpoints.inBackground = false
@@ -95,7 +96,7 @@ final class TestNode {
             repeat {
                 passAll()
                 try takeTurn()
-            } while agent.registry.all.contains { $0.isBusy || $0.isSpawning }
+            } while agent.registry.all.contains { $0.isBusy || $0.isSpawning || !$0.isCreated }
         }
     }
 
@@ -157,6 +158,13 @@ final class TestNode {
         var spec = AgentAPI.SandboxSpec(image: image, command: ["true"])
         spec.user = user
         if let memory { spec.limits = AgentAPI.Limits(memoryBytes: memory) }
+        return spec
+    }
+
+    static func specOnDisk(_ bytes: UInt64) -> AgentAPI.SandboxSpec {
+        var spec = spec()
+        spec.scratchPlace = .disk
+        spec.scratchBytes = bytes
         return spec
     }
 

@@ -3,11 +3,22 @@ import Testing
 
 @Suite struct LimitsTests {
     private func settings(
-        on node: NodeCapabilities = Sample.node, _ change: (inout Limits) -> Void
+        on node: NodeCapabilities = Sample.node,
+        scratch: SandboxSpec.ScratchPlace = .memory, _ change: (inout Limits) -> Void
     ) -> [String] {
-        var limits = Limits()
-        change(&limits)
-        return limits.cgroupSettings(on: node).map { "\($0.file)=\($0.value)" }
+        var spec = Sample.spec()
+        spec.scratchPlace = scratch
+        change(&spec.limits)
+        return spec.cgroupSettings(on: node).map { "\($0.file)=\($0.value)" }
+    }
+
+    private func statuses(
+        on node: NodeCapabilities, scratch: SandboxSpec.ScratchPlace = .memory, _ limits: Limits
+    ) -> [LimitStatus] {
+        var spec = Sample.spec()
+        spec.scratchPlace = scratch
+        spec.limits = limits
+        return spec.limitStatuses(on: node)
     }
 
     @Test("nothing is set that is not asked for")
@@ -63,8 +74,28 @@ import Testing
         node.imageDisk = nil
         var limits = Limits()
         limits.readBytesPerSecond = 4096
-        let status = try #require(limits.statuses(on: node).first)
+        let status = try #require(statuses(on: node, limits).first)
         #expect(status.reason == "the image is on no disk of its own")
+    }
+
+    @Test("a disk rate holds for the disk of scratch space too, each disk once")
+    func scratchDisk() throws {
+        var node = Sample.node
+        var limits = Limits()
+        limits.writeBytesPerSecond = 4096
+        let change = { (wanted: inout Limits) in wanted = limits }
+        let status = try #require(statuses(on: node, scratch: .disk, limits).first)
+        #expect(status.reason == "the scratch space is on no disk of its own")
+        #expect(settings(on: node, scratch: .disk, change) == [])
+        #expect(try #require(statuses(on: node, limits).first).holds)
+        node.scratchDisk = "259:0"
+        #expect(
+            settings(on: node, scratch: .disk, change) == [
+                "io.max=8:0 wbps=4096", "io.max=259:0 wbps=4096",
+            ])
+        #expect(settings(on: node, change) == ["io.max=8:0 wbps=4096"])
+        node.scratchDisk = "8:0"
+        #expect(settings(on: node, scratch: .disk, change) == ["io.max=8:0 wbps=4096"])
     }
 
     @Test("limits are told in units that people use")
@@ -76,12 +107,12 @@ import Testing
         limits.readBytesPerSecond = 1 << 20
         limits.writeBytesPerSecond = 5000
         #expect(
-            limits.statuses(on: Sample.node).map(\.request) == [
+            statuses(on: Sample.node, limits).map(\.request) == [
                 "1 GiB", "1.5 CPU", "7 processes", "read 1 MiB/s, write 5000 B/s",
             ])
         limits.milliCPUs = 2000
         limits.memoryBytes = 1536 << 20
         #expect(
-            limits.statuses(on: Sample.node).prefix(2).map(\.request) == ["1.5 GiB", "2 CPU"])
+            statuses(on: Sample.node, limits).prefix(2).map(\.request) == ["1.5 GiB", "2 CPU"])
     }
 }

@@ -118,6 +118,7 @@ extension RandomSpecTests {
         spec.limits.readBytesPerSecond = sometimes(&random) { number(&$0) }
         spec.limits.writeBytesPerSecond = sometimes(&random) { number(&$0) }
         spec.limitPolicy = Bool.random(using: &random) ? .strict : .bestEffort
+        spec.scratchPlace = Int.random(in: 0..<4, using: &random) == 0 ? .disk : .memory
         if let scratch: UInt64 = sometimes(&random, { number(&$0) }) { spec.scratchBytes = scratch }
         for resource in ProcessLimitSetting.Resource.allCases {
             if let limit = sometimes(&random, { (number(&$0), number(&$0)) as (UInt64, UInt64) }) {

@@ -56,6 +56,23 @@ import Testing
             ] + inside + ["child: raise loopback"] + processLimits + privileges)
     }
 
+    @Test("scratch space on the disk is made by the host, and mounted by the child")
+    func scratchOnDisk() {
+        let memory = lines(Sample.plan())
+        let disk = lines(
+            Sample.plan {
+                $0.scratchPlace = .disk
+                $0.scratchBytes = 1 << 30
+            })
+        let change = disk.difference(from: memory)
+        #expect(
+            change.insertions.map(\.line) == [
+                "host: make a file system of 1 GiB on the disk",
+                "child: mount scratch space on the disk",
+            ])
+        #expect(change.removals.map(\.line) == ["child: make scratch memory of 64 MiB"])
+    }
+
     @Test("the plan of a user namespace")
     func userNamespace() {
         let plan = Sample.plan {
@@ -167,5 +184,13 @@ import Testing
         let rows = PlanDocument.table(of: plan).split(separator: "\n")
         #expect(rows.count == plan.steps.count + 2)
         #expect(rows.last?.contains("a \\| b") == true)
+    }
+}
+
+extension CollectionDifference<String>.Change {
+    fileprivate var line: String {
+        switch self {
+        case .insert(_, let line, _), .remove(_, let line, _): line
+        }
     }
 }

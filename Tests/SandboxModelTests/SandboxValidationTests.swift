@@ -179,6 +179,20 @@ import Testing
                 .limitOutOfRange,
                 "the scratch size of 16 GiB is above what this node has, 8 GiB"
             ) { $0.scratchBytes = 16 << 30 },
+            Refusal(
+                .limitOutOfRange,
+                "the scratch size on the disk of 4194303 B is below the smallest that works, 4 MiB"
+            ) {
+                $0.scratchPlace = .disk
+                $0.scratchBytes = 4_194_303
+            },
+            Refusal(
+                .limitOutOfRange,
+                "the scratch size of 32768 GiB is above the largest on a disk, 16384 GiB"
+            ) {
+                $0.scratchPlace = .disk
+                $0.scratchBytes = 32 << 40
+            },
             Refusal(.usage, "the soft limit of nofile is above its hard one") {
                 $0.processLimits = [.init(.openFiles, soft: 2, hard: 1)]
             },

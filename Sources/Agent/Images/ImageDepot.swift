@@ -83,6 +83,22 @@ struct ImageSource: Sendable {
 }
 
 extension SandboxError {
+    /// Why no scratch space can be made on the disk.
+    init(scratch error: ImageError) {
+        let code: Code =
+            switch error.code {
+            case .noSpace: .exhausted
+            case .unsupported: .unavailable
+            case .notPermitted: .notPermitted
+            default: .setUpFailed
+            }
+        self.init(
+            code, error.message,
+            hint: code == .exhausted
+                ? "the disk of `directories.scratch` is full: make room, or keep more of it back"
+                    + " by `capacity.kept_disk`" : error.hint)
+    }
+
     /// Why no sandbox can be made of an image.
     init(_ error: ImageError, of name: String) {
         let message = "image `\(name)`: \(error.message)"

@@ -285,7 +285,7 @@ public struct Resources: Message {
     public var milliCPUs: UInt64 = 0
     public var memoryBytes: UInt64 = 0
     public var pids: UInt64 = 0
-    /// Below the agent's own directory.
+    /// Of the disk that scratch space is made on.
     public var diskBytes: UInt64 = 0
     /// Network addresses.
     public var addresses: UInt64 = 0

@@ -68,6 +68,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var keepaliveTimeout = Duration.seconds(20)
 
     public var stateDirectory = "/var/lib/alcove"
+    /// Empty: in the state directory.
+    public var scratchDirectory = ""
 
     /// What images may take. 0: no bound.
     public var imagesCapacity: UInt64 = 0

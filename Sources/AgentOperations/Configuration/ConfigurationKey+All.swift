@@ -76,6 +76,11 @@ extension ConfigurationKey {
             "directories.state", \.stateDirectory, .path(example: "/var/lib/alcove"),
             "the record, images, and a directory for each sandbox with its logs"),
         key(
+            "directories.scratch", \.scratchDirectory,
+            .path("a path, or \"\"", mayBeEmpty: true, example: "/srv/alcove"),
+            "where scratch space on the disk is made, in files without names; its disk is the one "
+                + "that sandboxes reserve of; \"\": `scratch` in the state directory"),
+        key(
             "images.capacity", \.imagesCapacity, .size(mostDisk),
             "what imported images may take; beyond it those that are neither used nor pinned go, "
                 + "the one used longest ago first; \"0\": no bound"),
@@ -139,7 +144,7 @@ extension ConfigurationKey {
             "processes kept back for the host"),
         live(
             "capacity.kept_disk", \.keptBack.diskBytes, .size(mostDisk),
-            "space below `directories.state` kept back"),
+            "space of the disk of `directories.scratch` kept back"),
         live(
             "capacity.overcommit_cpu_permille", \.overCommitCPUPermille, .integer(100...100_000),
             "how many times over the CPUs may be reserved, in thousandths: 1000 is once"),
@@ -165,7 +170,8 @@ extension ConfigurationKey {
             "processes that a sandbox without a limit reserves"),
         live(
             "capacity.default_disk", \.defaultRequest.diskBytes, .size(mostDisk),
-            "space that a sandbox without a limit reserves"),
+            "disk space that a sandbox reserves whose scratch space is in memory; one with scratch "
+                + "space on the disk reserves that and `sandboxes.log_size`"),
     ]
 
     private static let watching: [ConfigurationKey] = [

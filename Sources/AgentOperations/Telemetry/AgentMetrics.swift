@@ -25,7 +25,7 @@ public final class AgentMetrics: Sendable {
         "alcove_node_memory_bytes", "Memory, by amount.")
     public let pids = Gauge<AmountLabel>("alcove_node_pids", "Processes, by amount.")
     public let disk = Gauge<AmountLabel>(
-        "alcove_node_disk_bytes", "Disk space of the state directory, by amount.")
+        "alcove_node_disk_bytes", "Space of the disk that scratch space is made on, by amount.")
     public let addresses = Gauge<AmountLabel>(
         "alcove_node_addresses", "Network addresses, by amount.")
     public let slots = Gauge<AmountLabel>(

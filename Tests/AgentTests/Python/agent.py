@@ -210,10 +210,20 @@ class Agent:
         with open("/proc/self/mounts") as file:
             return [line.split()[1] for line in file if f"{self.folder}/" in line]
 
+    def scratch_devices(self):
+        """Loop devices whose files are below its folder: scratch space on the disk."""
+        found = []
+        for name in os.listdir("/sys/block"):
+            with contextlib.suppress(OSError), open(f"/sys/block/{name}/loop/backing_file") as file:
+                if file.read().startswith(f"{self.folder}/"):
+                    found.append(name)
+        return found
+
     def expect_nothing_left(self):
         """No sandbox is there, and nothing of one."""
         eventually(lambda: not self.processes())
         eventually(lambda: not self.sandbox_cgroups())
+        eventually(lambda: not self.scratch_devices())
         assert not self.mounts(), self.mounts()
 
     def resident_kib(self):

@@ -477,5 +477,6 @@ def with_agent(part, kind=MountedAgent):
     return run
 
 
-run_parts(*map(with_agent, (full_disk, end_on_full_disk, full_processes, corrupt, read_only,
-                            downgrade)), with_agent(upgrade, ReplacedAgent))
+if __name__ == "__main__":
+    run_parts(*map(with_agent, (full_disk, end_on_full_disk, full_processes, corrupt, read_only,
+                                downgrade)), with_agent(upgrade, ReplacedAgent))
