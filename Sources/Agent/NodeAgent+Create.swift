@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import AgentOperations
 internal import Jail
 internal import LinuxKernel
 internal import ProtocolBuffers
@@ -147,8 +148,11 @@ extension NodeAgent {
             try engine.prepare(order)
         } then: { [self] (result: Result<any PreparedStart, SandboxError>) in
             guard case .success(let prepared) = result else { return next(result) }
+            let times = metrics.scratchTimes
             offload(to: workers, isBounded: isBounded) { () throws(SandboxError) in
+                let begun = MonotonicClock.nanoseconds
                 try prepared.makeScratch()
+                times.record(nanoseconds: MonotonicClock.nanoseconds - begun)
                 return prepared
             } then: {
                 next($0)

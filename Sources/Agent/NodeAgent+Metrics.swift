@@ -1,5 +1,6 @@
 internal import AgentAPI
 internal import AgentOperations
+internal import ImageStore
 internal import LinuxKernel
 internal import RPC
 internal import SandboxModel
@@ -22,12 +23,14 @@ extension NodeAgent {
     /// What is cheaper to look at than to follow is looked at when somebody asks.
     func followMeasures() {
         let settings = settings
+        let mounts = stored.depot.mounts
         metrics.collect { [unowned metrics, processors] in
             let load = NodeLoad.measure(settings, processors)
             metrics.cpus.set(load.milliCPUs, .used)
             metrics.memory.set(load.memoryBytes, .used)
             metrics.pids.set(load.pids, .used)
             metrics.disk.set(load.diskBytes, .used)
+            metrics.imageLayers.set(mounts.mountedCount, .mounted)
             metrics.storeBytes.set(Store.size(directory: settings.stateDirectory))
         }
     }
@@ -48,6 +51,29 @@ extension NodeAgent {
         metrics.slots.set(remaining, .used)
         metrics.watchers.set(history.watcherCount)
         metrics.unacknowledged.set(journal.unacknowledged)
+        setImageGauges()
+    }
+
+    private func setImageGauges() {
+        let (images, usage) = (stored.contents.images, stored.contents.usage)
+        var used: Set<Digest> = []
+        for managed in registry.all { used.formUnion(managed.source?.all ?? []) }
+        metrics.images.set(images.count, .all)
+        metrics.images.set(images.count { $0.summary.isPinned }, .pinned)
+        metrics.images.set(images.count { used.contains($0.digest) }, .used)
+        metrics.images.set(images.count { !$0.summary.damagedLayers.isEmpty }, .damaged)
+        metrics.imageLayers.set(UInt64(usage.layers), .all)
+        metrics.imageLayers.set(Set(images.flatMap(\.summary.damagedLayers)).count, .damaged)
+        metrics.imageBytes.set(usage.bytes, .used)
+        metrics.imageBytes.set(usage.capacityBytes, .capacity)
+    }
+
+    /// - Parameter nanoseconds: how long it took.
+    func count(import result: Result<ImportResult, CallFailure>, nanoseconds: UInt64) {
+        metrics.imports.add(1, ImportResultLabel(result))
+        guard case .success(let result) = result else { return }
+        if !result.existed { metrics.importTimes.record(nanoseconds: nanoseconds) }
+        metrics.imageRemovals.add(UInt64(result.evicted.count), .evicted)
     }
 
     private func set(_ amounts: SandboxModel.Resources, _ label: AmountLabel) {
@@ -92,6 +118,21 @@ extension CreateResult {
             case .unavailable: self = .unavailable
             case .internal, .unknown, .dataLoss: self = .failed
             default: self = .invalid
+            }
+        }
+    }
+}
+
+extension ImportResultLabel {
+    fileprivate init(_ result: Result<ImportResult, CallFailure>) {
+        switch result {
+        case .success(let result): self = result.existed ? .existed : .imported
+        case .failure(let failure):
+            switch failure.code {
+            case .invalidArgument, .failedPrecondition, .alreadyExists: self = .invalid
+            case .resourceExhausted: self = .noSpace
+            case .cancelled: self = .cancelled
+            default: self = .failed
             }
         }
     }

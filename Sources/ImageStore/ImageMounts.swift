@@ -38,6 +38,7 @@ public final class ImageMounts: Sendable {
 
     private let store: ImageStore
     private let state: Locked<State>
+    private let count = Locked(0)
 
     public init(_ store: ImageStore, method: Method = .best) {
         self.store = store
@@ -53,6 +54,7 @@ public final class ImageMounts: Sendable {
     ) throws(ImageError) -> MountedImage {
         let key = [image] + shared
         return try state.with { (state) throws(ImageError) in
+            defer { note(state) }
             if let present = state.trees[key] {
                 if present.layers.allSatisfy({ isCurrent($0, state) }) { return present.image }
                 state.trees[key] = nil
@@ -111,6 +113,7 @@ public final class ImageMounts: Sendable {
     /// Lets go of an image, and of layers that nothing else here has. What sandboxes hold stays.
     public func forget(_ image: Digest) {
         state.with { state in
+            defer { note(state) }
             state.trees = state.trees.filter { !$0.key.contains(image) }
             let used = Set(state.trees.values.flatMap(\.layers))
             state.layers = state.layers.filter { used.contains($0.key) }
@@ -121,6 +124,7 @@ public final class ImageMounts: Sendable {
     public func forgetRemoved() throws(ImageError) {
         let images = Set(try store.imageIdentifiers())
         state.with { state in
+            defer { note(state) }
             state.trees = state.trees.filter { key, tree in
                 images.contains(key[0]) && tree.layers.allSatisfy { isCurrent($0, state) }
             }
@@ -128,6 +132,14 @@ public final class ImageMounts: Sendable {
             state.layers = state.layers.filter { used.contains($0.key) }
         }
     }
+
+    private func note(_ state: State) {
+        let mounted = state.layers.count
+        count.with { $0 = mounted }
+    }
+
+    /// How many layers are mounted. Waits for nobody who mounts one.
+    public var mountedCount: Int { count.with { $0 } }
 
     /// The layers that are mounted now.
     public var mountedLayers: Set<Digest> { Set(state.with { $0.layers.keys }) }

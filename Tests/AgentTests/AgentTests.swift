@@ -50,7 +50,9 @@ struct AgentTests {
         try AgentScript("storm").run()
     }
 
-    @Test("what the agent counts is what happened, as Prometheus's own library reads it")
+    @Test(
+        "what the agent counts is what happened, as Prometheus's own library reads it",
+        .needs(.erofs, .loopDevices, .mkfsExt4))
     func metrics() throws {
         try AgentScript("metrics").run()
     }

@@ -1,5 +1,6 @@
 import AgentAPI
 import AgentOperations
+import ImageStore
 import LinuxKernel
 import RPC
 import SandboxModel
@@ -37,6 +38,15 @@ import Testing
         node.run { sandboxes[0].state == .running }
         #expect(node.metric("alcove_sandbox_starts_total", "running") == 1)
         #expect(node.metric("alcove_sandbox_start_seconds_count", "total") == 1)
+    }
+
+    @Test("an import that the node's own disk fails is counted as that")
+    func imports() throws {
+        let node = try TestNode()
+        let failure = CallFailure(ImageError(.storage, "write: Input/output error"))
+        node.agent.count(import: .failure(failure), nanoseconds: 1)
+        #expect(node.metric("alcove_image_imports_total", "failed") == 1)
+        #expect(node.metric("alcove_image_imports_total", "invalid") == 0)
     }
 
     @Test("sandboxes are counted in states that do not last")

@@ -108,6 +108,7 @@ struct ImagesService {
             depot.forgetRemoved()
             return report
         } then: { result in
+            node.metrics.imageRemovals.add(Self.count(result), .removed)
             node.stored.refresh(on: node) { _ in
                 finish(call) { () throws(CallFailure) in
                     let report = try result.get()
@@ -130,6 +131,7 @@ struct ImagesService {
             if !request.dryRun { depot.forgetRemoved() }
             return report
         } then: { result in
+            if !request.dryRun { node.metrics.imageRemovals.add(Self.count(result), .pruned) }
             let names = (try? result.get().images)?.map { node.stored[$0]?.title ?? "\($0)" } ?? []
             node.stored.refresh(on: node) { _ in
                 finish(call) { () throws(CallFailure) in
@@ -142,6 +144,10 @@ struct ImagesService {
                 }
             }
         }
+    }
+
+    private static func count(_ result: Result<PruneReport, CallFailure>) -> UInt64 {
+        UInt64((try? result.get().images.count) ?? 0)
     }
 
     private func pruneDirectories(_ request: PruneRequest) throws(CallFailure) -> [String] {

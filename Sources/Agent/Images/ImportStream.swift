@@ -116,11 +116,13 @@ struct ImportStream {
         if call.isOpen { call.onCancel { _ in telling.stop() } }
         let depot = node.stored.depot
         let pins = request.pin
+        let begun = MonotonicClock.nanoseconds
         node.withStore(on: depot.importers) { () throws(ImageError) in
             let result = try depot.importImage(archive, options, telling)
             if pins { try depot.store.setPinned(true, "\(result.image.identifier)") }
             return result
         } then: { result in
+            node.count(import: result, nanoseconds: MonotonicClock.nanoseconds - begun)
             finish(
                 result.mapError { failure in
                     // No image of the node is meant, but a file.

@@ -116,7 +116,7 @@ final class StoredImages: @unchecked Sendable {
             if case .success(let contents) = result {
                 let before = names
                 take(contents)
-                if names != before { node.capacityChanged() }
+                if names != before { node.capacityChanged() } else { node.gaugesChanged() }
             }
             for tell in told { tell(result.map { _ in }) }
             if !waiting.isEmpty { read(on: node) }

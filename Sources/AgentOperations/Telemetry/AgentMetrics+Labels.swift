@@ -110,3 +110,44 @@ public enum AmountLabel: String, MetricLabel {
 
     public static let labelName = "amount"
 }
+
+/// Which of the store's images. One may be of several kinds.
+public enum ImageKindLabel: String, MetricLabel {
+    case all, pinned, used, damaged
+
+    public static let labelName = "kind"
+}
+
+/// Which of the store's layers.
+public enum LayerKindLabel: String, MetricLabel {
+    case all, mounted, damaged
+
+    public static let labelName = "kind"
+}
+
+public enum StoreAmountLabel: String, MetricLabel {
+    case used, capacity
+
+    public static let labelName = "amount"
+}
+
+/// What an import of an archive came to.
+public enum ImportResultLabel: String, MetricLabel {
+    case imported
+    /// The image was there already.
+    case existed
+    /// It is no image, or one that is refused, or its name is something else's.
+    case invalid
+    /// It does not fit.
+    case noSpace = "no_space"
+    case cancelled
+    case failed
+
+    public static let labelName = "result"
+}
+
+public enum ImageRemovalCause: String, MetricLabel {
+    case removed, pruned, evicted
+
+    public static let labelName = "cause"
+}

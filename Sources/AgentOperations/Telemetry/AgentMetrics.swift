@@ -36,6 +36,24 @@ public final class AgentMetrics: Sendable {
         "alcove_recovered_total",
         "What this agent did at its start with what an earlier one left, by result.")
 
+    public let images = Gauge<ImageKindLabel>(
+        "alcove_images",
+        "Images in the store: all, and of them those that are pinned, used by sandboxes, damaged.")
+    public let imageLayers = Gauge<LayerKindLabel>(
+        "alcove_image_layers",
+        "Layers in the store: all, and of them those that are mounted, damaged.")
+    public let imageBytes = Gauge<StoreAmountLabel>(
+        "alcove_image_bytes", "Size of the store of images, and its bound: 0 without one.")
+    public let imports = Counter<ImportResultLabel>(
+        "alcove_image_imports_total", "Imports of archives that ended, by result.")
+    public let importTimes = Histogram<Unlabelled>(
+        "alcove_image_import_seconds",
+        "Time of imports that brought an image, what they waited for others included.")
+    public let imageRemovals = Counter<ImageRemovalCause>(
+        "alcove_image_removals_total", "Images that were removed from the store, by cause.")
+    public let scratchTimes = Histogram<Unlabelled>(
+        "alcove_scratch_make_seconds", "Time to make scratch space on the disk for a sandbox.")
+
     /// Calls by method and code, and their times.
     public let calls: CallMetrics
     public let connections = Counter<ConnectionResult>(
@@ -86,7 +104,9 @@ public final class AgentMetrics: Sendable {
                 build, starts.family, creates.family, startResults.family, ends.family,
                 execs.family, sandboxes.family, startsInFlight.family, startsQueued.family,
                 cpus.family, memory.family, pids.family, disk.family, addresses.family,
-                slots.family, draining.family, recovered.family,
+                slots.family, draining.family, recovered.family, images.family,
+                imageLayers.family, imageBytes.family, imports.family, importTimes.family,
+                imageRemovals.family, scratchTimes.family,
             ] + calls.families
             + [
                 connections.family, openConnections.family, events.family, eventsKept.family,
