@@ -178,6 +178,46 @@ reads_are_bounded() {
     alcove rm -f reader
 }
 
+# The same of what is written: past the page cache of the file below, so the kernel knows whose it
+# is. What is written at once, and not yet on the disk, is no more than memory allows.
+scratch_writes_are_bounded() {
+    local began written up
+    read -r began _ </proc/uptime
+    create writer --scratch-on disk --scratch 64MiB --memory 64MiB --io-write 1MiB/s "$image" -- \
+        sh -c 'dd if=/dev/zero of=/file bs=64k count=256 conv=fsync; sleep 100000'
+    equal 'limits that hold' "$(grep -o '"holds":true' <<<"$sandbox" | wc -l)" 2
+    find_group writer
+    holds_text io.max "$(cat "$group/io.max")" "$(cat /sys/block/vda/dev) rbps=max wbps=1048576 "
+    until written=$(disk_value wbytes) && ((written >= 3 << 20)); do :; done
+    read -r up _ </proc/uptime
+    up=$((${up/./} - ${began/./}))
+    ((written <= (up + 50) * 10486 + (1 << 20))) ||
+        say_wrong "wrote $written bytes in $up hundredths of a second"
+    alcove update --io-write 1GiB/s writer
+    until (($(disk_value wbytes) >= 16 << 20)); do :; done
+    alcove rm -f writer
+}
+
+scratch_files() { cat /sys/block/loop*/loop/backing_file 2>/dev/null | wc -l; }
+
+scratch_outlives_the_agent() {
+    create kept --scratch-on disk --scratch 16MiB "$image" -- sh -c \
+        'echo kept >/file; trap "cat /file; exit 7" USR1; while :; do sleep 100000 & wait; done'
+    alcove create --id waits --scratch-on disk --scratch 16MiB "$image" -- true
+    equal 'with one that waits' "$(scratch_files)" 2
+    equal 'reserved' "$(reserved disk_bytes)" "$((2 * (20 << 20)))"
+    kill_agent
+    until (($(scratch_files) == 1)); do :; done
+    start_agent
+    alcove start waits
+    alcove wait waits
+    alcove stop --signal USR1 --grace 60s kept || true
+    holds_text output "$(alcove logs kept)" kept
+    until (($(scratch_files) == 0)); do :; done
+    equal 'reserved at the end' "$(reserved disk_bytes)" 0
+    alcove rm kept waits
+}
+
 # MARK: Statistics.
 
 statistics_are_real() {
@@ -235,6 +275,8 @@ check 'the least memory never kills the agent' least_memory
 check 'more processes than the limit cannot be started' too_many_processes
 check 'a busy sandbox is throttled to its quota' busy_is_throttled
 check 'reads are bounded, and less so after an update' reads_are_bounded
+check 'writes to scratch space on the disk are bounded' scratch_writes_are_bounded
+check 'scratch space on the disk outlives the agent, and nothing else' scratch_outlives_the_agent
 check 'statistics are real' statistics_are_real
 check 'the node shows pressure' pressure_is_shown
 check 'memory can be given to a sandbox that runs' memory_update_holds

@@ -3,9 +3,9 @@ import os
 import threading
 
 import grpc
-from agent import IMAGE, STATE, Agent
+from agent import IMAGE, STATE, Agent, controllers
 from faults import MountedAgent
-from oci import Layout, base_layer
+from oci import Layout, base_layer, tar
 from support import api, eventually, refused, run_parts
 
 Code = grpc.StatusCode
@@ -196,6 +196,72 @@ def adopted():
             eventually(lambda: not agent.scratch_devices())
 
 
+class Counted:
+    """What the kernel counts of a sandbox's use of the disk below a folder, where it does: in its
+    own cgroup, or in one of version 1 that it is put into."""
+
+    def __init__(self, agent, sandbox, folder):
+        number = os.stat(folder).st_dev
+        place = os.path.realpath(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+        whole = os.path.dirname(place) if os.path.exists(f"{place}/partition") else place
+        self.group = None
+        if not os.path.exists(f"{whole}/dev"):
+            return
+        with open(f"{whole}/dev") as file:
+            self.disk = file.read().strip()
+        if "io" in controllers():
+            self.group, = [each for each in agent.sandbox_cgroups()]
+            self.file = "io.stat"
+        elif os.path.isdir("/sys/fs/cgroup/blkio"):
+            self.group, self.file = f"/sys/fs/cgroup/blkio/{agent.cgroup}", \
+                "blkio.throttle.io_service_bytes"
+            os.makedirs(self.group)
+            with open(f"{self.group}/cgroup.procs", "w") as file:
+                file.write(str(sandbox.pid))
+
+    def bytes(self, kind):
+        """Read, or written."""
+        with open(f"{self.group}/{self.file}") as file:
+            lines = [line.split() for line in file if line.startswith(self.disk + " ")]
+        if self.file == "io.stat":
+            words = dict(word.split("=") for line in lines for word in line[1:])
+            return int(words.get({"Read": "rbytes", "Write": "wbytes"}[kind], 0))
+        return sum(int(line[2]) for line in lines if line[1] == kind)
+
+    def close(self):
+        if self.group and "/blkio/" in self.group:
+            os.rmdir(self.group)
+
+
+def counted():
+    """What a sandbox reads of an image, and writes to scratch space, the kernel knows as its own on
+    the disks below: that is what a limit of disk rates bounds."""
+    with new_agent() as agent:
+        source = Layout(f"{agent.folder}/layout")
+        source.add([base_layer(), tar([("data", os.urandom(16 * MIB))])], packed=False)
+        list(agent.calls.images.Import(api.images.ImportRequest(
+            name="app", archive=source.folder), timeout=300))
+        os.sync()
+        create(agent, "a", image="app", size=64 * MIB)
+        use = Counted(agent, agent.begin("a"), agent.state)
+        if not use.group:
+            print("nothing counts the use of disks here")
+            return
+        for kind, command in (("Read", ["dd", "if=/data", "of=/dev/null", "bs=1M"]),
+                              ("Write", ["dd", "if=/dev/zero", "of=/file", "bs=1M", "count=16",
+                                         "conv=fsync"])):
+            before = use.bytes(kind)
+            answers = list(agent.calls.sandboxes.Exec(iter([api.sandboxes.ExecRequest(
+                start=api.sandboxes.ExecRequest.Start(sandbox_id="a", command=command))]),
+                timeout=120))
+            assert answers[-1].exit.code == 0, answers
+            found = use.bytes(kind) - before
+            assert 16 * MIB <= found <= 20 * MIB, (kind, found)
+        agent.delete("a", force=True)
+        eventually(lambda: not agent.processes())
+        use.close()
+
+
 # ---- What there is room for ----
 
 def admitted():
@@ -250,4 +316,4 @@ def elsewhere():
 
 
 if __name__ == "__main__":
-    run_parts(bounded, gone, together, adopted, admitted, full, elsewhere)
+    run_parts(bounded, gone, together, adopted, counted, admitted, full, elsewhere)
