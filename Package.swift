@@ -146,7 +146,7 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "AgentAPI", "AgentOperations", "ImageStore", "Jail", "LinuxKernel",
+                "AgentAPI", "AgentOperations", "ImageStore", "JSON", "Jail", "KVM", "LinuxKernel",
                 "ProtocolBuffers", "RPC", "SandboxModel", "Store",
             ],
             swiftSettings: strict),

@@ -45,14 +45,13 @@ public final class Agent {
         } catch {
             throw AgentError("start threads: \(error)")
         }
-        var engines: [any SandboxEngine] = []
-        if settings.allowsProcessIsolation {
-            engines.append(try Self.processEngine(settings, networks, on: spawner).get())
-        }
+        let (guests, obstacle) = try GuestJail.find(settings)
+        let engines = try Self.engines(settings, networks, guests, on: spawner).get()
         node = try NodeAgent(
             loop: loop, settings: settings, store: store, engines: engines, spawner: spawner,
             workers: workers, undertakers: undertakers, log: log,
             metrics: metrics, death: death)
+        node.microVMObstacle = obstacle
         health = HealthService(services: Definitions.services.map(\.name))
         reflection = ReflectionService()
         try node.recover()
@@ -123,14 +122,22 @@ public final class Agent {
     }
 
     /// The engine's thread gives up for good what no sandbox may gain.
-    private static func processEngine(
-        _ settings: NodeSettings, _ networks: NetworkPool, on spawner: Workers
-    ) -> Result<ProcessEngine, AgentError> {
-        let made = Locked<Result<ProcessEngine, AgentError>?>(nil)
+    private static func engines(
+        _ settings: NodeSettings, _ networks: NetworkPool, _ guests: GuestJail?,
+        on spawner: Workers
+    ) -> Result<[any SandboxEngine], AgentError> {
+        let made = Locked<Result<[any SandboxEngine], AgentError>?>(nil)
         spawner.run {
-            let result: Result<ProcessEngine, AgentError>
+            let result: Result<[any SandboxEngine], AgentError>
             do throws(SandboxError) {
-                result = .success(try ProcessEngine(settings, networks: networks))
+                var engines: [any SandboxEngine] = []
+                if settings.allowsProcessIsolation {
+                    engines.append(try JailEngine(settings, networks: networks))
+                }
+                if let guests {
+                    engines.append(try JailEngine(settings, networks: networks, guests: guests))
+                }
+                result = .success(engines)
             } catch {
                 result = .failure(AgentError(error))
             }

@@ -14,6 +14,10 @@ extension NodeAgent {
             by: spec.limits,
             diskBytes: spec.scratchPlace == .disk ? (overflows ? .max : disk) : nil,
             defaults: settings.defaultRequest)
+        // A guest has some memory, whether it asks for it or not.
+        if engine.kind == .microvm, spec.limits.memoryBytes == nil {
+            request.memoryBytes = max(request.memoryBytes, GuestJail.standardMemoryBytes)
+        }
         request.addresses = 1
         request.sandboxes = 1
         return overhead(of: engine).added(to: request)

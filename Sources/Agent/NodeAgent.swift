@@ -59,6 +59,8 @@ final class NodeAgent: @unchecked Sendable {
     let startedAt = WallClock.nanoseconds
     let bootedAt = WallClock.bootNanoseconds
     var lastCapacityWatcher: UInt64 = 0
+    /// Why no microVMs are offered, if so.
+    var microVMObstacle: String?
     /// Limits of which kinds this node can enforce.
     let limitKinds: Set<SandboxModel.Limits.Kind>
     private var lastNumber: Int64

@@ -64,7 +64,7 @@ extension NodeAgent {
         let reason =
             switch kind {
             case .process: "the operator does not allow it"
-            case .microvm: "this agent runs no microVMs yet"
+            case .microvm: microVMObstacle ?? "the operator does not allow it"
             }
         return OfferedIsolation(
             kind: AgentAPI.IsolationKind(kind), offered: isOffered,

@@ -28,6 +28,17 @@ public struct NodeSettings: Sendable {
     public var logBytes: UInt64 = 4 << 20
     public var eventsKept: UInt64 = 100_000
     public var allowsProcessIsolation = true
+    /// When microVMs are offered.
+    public enum MicroVMs: String, Sendable {
+        /// Where KVM runs a guest's kernel fast, and what they run from is there.
+        case auto
+        /// Also where KVM is slow. What is missing ends the agent.
+        case always
+        case never
+    }
+    public var microVMs = MicroVMs.auto
+    /// The directory that microVMs run from. Empty: where `MonitorLocation` finds it.
+    public var monitorDirectory = ""
     /// A limit that cannot be enforced does not keep a sandbox from running, whatever it asks for.
     public var allLimitsAreBestEffort = false
     /// The control plane's socket; nil without one.

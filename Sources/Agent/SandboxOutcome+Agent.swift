@@ -25,4 +25,8 @@ extension Overhead {
     /// charged to nobody, and what the agent remembers.
     static let process = Overhead(
         fixed: Resources(memoryBytes: 1 << 20, pids: 1))
+
+    /// The least of a microVM: its monitor, and what KVM keeps for it.
+    static let microvm = Overhead(
+        fixed: Resources(memoryBytes: 8 << 20, pids: 8))
 }

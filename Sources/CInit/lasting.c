@@ -27,6 +27,8 @@ int cinit_close_all_on_exec(void) {
     return raw(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, 4, 0, 0);
 }
 
+int cinit_keep_on_exec(int descriptor) { return raw(SYS_fcntl, descriptor, F_SETFD, 0, 0, 0); }
+
 int cinit_open_pipe(int *reader, int *writer) {
     int ends[2];
     long failed = raw(SYS_pipe2, (long)ends, O_CLOEXEC, 0, 0, 0);

@@ -73,6 +73,18 @@ public final class ImageMounts: Sendable {
             hint: "`alcove image ls` lists those that are there")
     }
 
+    /// The layers of an image and of what comes above it, each once, the topmost first: the order
+    /// in which overlayfs takes them, in a guest as well.
+    public func layers(
+        of image: Digest, under shared: [Digest] = []
+    ) throws(ImageError) -> [Digest] {
+        guard let record = try store.readImage(image) else { throw Self.missing(image) }
+        var seen: Set<Digest> = []
+        return try (record.layers + layers(of: shared)).reversed().filter {
+            seen.insert($0).inserted
+        }
+    }
+
     private func layers(of shared: [Digest]) throws(ImageError) -> [Digest] {
         var layers: [Digest] = []
         for digest in shared {

@@ -22,10 +22,12 @@ struct EndingFinder {
         }
         if let error = reports.execFailure { return .failed(describeExec(error)) }
         if isTimedOut { return .timedOut }
+        if reports.isGuestFailed, reports.denied.isEmpty { return .failed(Self.guestFailure) }
         if let call = reports.denied.first {
             let name = SystemCallTable.name(of: UInt32(bitPattern: call)) ?? "\(call)"
             return .denied(call: name, more: reports.denied.count - 1, exit: exit(cause))
         }
+        if reports.isOutOfMemory { return .outOfMemory }
         if memoryEvents("oom_kill") > 0, !isOverByItself { return .outOfMemory }
         if reports.started == nil, case .exited(let code) = cause {
             return .failed(
@@ -52,6 +54,10 @@ struct EndingFinder {
         case nil: return .signaled(number: Signal.kill.rawValue, name: Signal.kill.name)
         }
     }
+
+    static let guestFailure = SandboxError(
+        .setUpFailed, "the microVM could not start, or go on",
+        hint: "the last lines of its error output, by `alcove logs`, say why")
 
     func describeExec(_ error: ErrorNumber) -> SandboxError {
         switch error {

@@ -52,7 +52,7 @@ public struct ExecRequest: Equatable, Sendable {
         return message
     }
 
-    private func validate() throws(SandboxError) {
+    public func validate() throws(SandboxError) {
         guard let program = command.first, !program.isEmpty else {
             throw SandboxError(.usage, "no command")
         }
@@ -73,7 +73,7 @@ public struct ExecRequest: Equatable, Sendable {
     }
 
     /// Where the program may be, in the order in which it is tried.
-    var programs: [String] {
+    public var programs: [String] {
         let name = command.first ?? ""
         if name.contains("/") { return [name] }
         let entry = environment.last { $0.hasPrefix("PATH=") }

@@ -107,6 +107,8 @@ public final class LastingSandbox {
             progress = .failed(failure)
         } else if let error = reports.execFailure {
             progress = .failed(finder.describeExec(error))
+        } else if reports.isGuestFailed, reports.started == nil {
+            progress = .failed(EndingFinder.guestFailure)
         } else if let time = reports.started {
             progress = .started(nanoseconds: time)
         }

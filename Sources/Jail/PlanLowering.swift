@@ -118,6 +118,7 @@ struct PlanLowering {
     /// The controlling side of the terminal that alcove-init is to have.
     private let controller: Slot
     private var boundDevices: [(name: String, slot: Slot)] = []
+    private var machineFiles: [Slot] = []
 
     /// A place that every host has and that the steps do not need: the new root is put together
     /// on it before it is entered.
@@ -174,9 +175,11 @@ struct PlanLowering {
                 "proc", options: [], attributes: [.noSetUserID, .noDevices, .noExecution],
                 into: proc)
         case .makeDevices(let source): makeDevices(source)
+        case .takeMachineFiles(let files): takeMachineFiles(files)
         case .enterRoot: program.pivot(to: spec.root == .readOnly ? slots.image : root)
         case .mountProc: program.attach(proc, at: "/proc")
         case .mountDevices: mountDevices()
+        case .mountMachineFiles(let files): mountMachineFiles(files)
         case .mountTerminals:
             program.newFileSystem(
                 "devpts", options: [("ptmxmode", "0666"), ("mode", "0620")],
@@ -289,6 +292,28 @@ struct PlanLowering {
         }
     }
 
+    private mutating func takeMachineFiles(_ files: [MachineParts.File]) {
+        let device = MachineParts.device
+        program.makeDevice(
+            "dev/" + device.name, in: scratch, major: device.major, minor: device.minor)
+        for file in files {
+            let slot = program.makeSlot()
+            program.makeFile("dev/" + file.name, in: scratch)
+            program.cloneTree(at: file.path, into: slot)
+            machineFiles.append(slot)
+        }
+    }
+
+    private func mountMachineFiles(_ files: [MachineParts.File]) {
+        for (file, slot) in zip(files, machineFiles) {
+            program.setAttributes(
+                file.isWritable
+                    ? [.noSetUserID, .noDevices, .noExecution]
+                    : [.readOnly, .noSetUserID, .noDevices, .noExecution], of: slot)
+            program.attach(slot, at: "/dev/" + file.name)
+        }
+    }
+
     private func mountDevices() {
         program.setAttributes([.noSetUserID, .noExecution], of: devices)
         program.attach(devices, at: "/dev")
@@ -379,7 +404,7 @@ struct PlanLowering {
 }
 
 extension ProcessLimitSetting.Resource {
-    var kernelLimit: ProcessLimit {
+    public var kernelLimit: ProcessLimit {
         switch self {
         case .cpuSeconds: .cpuSeconds
         case .fileSize: .fileSize

@@ -16,6 +16,10 @@ struct ReportReader {
     private(set) var started: UInt64?
     private(set) var denied: [Int32] = []
     private(set) var exit: SandboxOutcome.Exit?
+    /// A guest's memory was used up.
+    private(set) var isOutOfMemory = false
+    /// A guest, or its monitor, could not go on.
+    private(set) var isGuestFailed = false
     private(set) var moments: [(String, UInt64)] = []
     private var partial: [UInt8] = []
 
@@ -39,7 +43,7 @@ struct ReportReader {
     }
 
     /// The workload never ran and never will.
-    var isFailed: Bool { setUpFailure != nil || execFailure != nil }
+    var isFailed: Bool { setUpFailure != nil || execFailure != nil || isGuestFailed }
     /// Nothing more will be told of the start.
     var isSettled: Bool { started != nil || isFailed }
 
@@ -79,6 +83,8 @@ struct ReportReader {
         case ALCOVE_REPORT_EXEC_FAILED: execFailure = ErrorNumber(rawValue: value)
         case ALCOVE_REPORT_DENIED:
             if denied.count < Self.largestDeniedCount { denied.append(value) }
+        case ALCOVE_REPORT_OUT_OF_MEMORY: isOutOfMemory = true
+        case ALCOVE_REPORT_GUEST_FAILED: isGuestFailed = true
         case ALCOVE_REPORT_EXITED:
             exit = .exited(code: value & 0xff)
             note("workload ended", time)

@@ -48,6 +48,8 @@ public struct ErrorNumber: RawRepresentable, Hashable, Sendable {
     public static let notSupported = ErrorNumber(rawValue: 95)
     /// `ECONNRESET`
     public static let connectionReset = ErrorNumber(rawValue: 104)
+    /// `ETIMEDOUT`
+    public static let timedOut = ErrorNumber(rawValue: 110)
     /// `ECONNREFUSED`
     public static let connectionRefused = ErrorNumber(rawValue: 111)
     /// `EADDRINUSE`

@@ -61,16 +61,19 @@ public struct SandboxPlan: Hashable, Sendable {
             spec.root == .readOnly ? .mountImage : .mountOverlay,
             .makeProc,
             .makeDevices(spec.identityMaps.isEmpty ? .created : .bound),
-            .enterRoot,
         ]
+        if let machine = spec.machine { steps.append(.takeMachineFiles(machine.files)) }
+        steps.append(.enterRoot)
         return steps
     }
 
     private static func insideSteps(
         _ spec: SandboxSpec, _ node: NodeCapabilities, _ network: Network
     ) -> [PlanStep] {
-        var steps: [PlanStep] = [
-            .mountProc, .mountDevices, .mountTerminals, .mountTemporary,
+        var steps: [PlanStep] = [.mountProc, .mountDevices]
+        if let machine = spec.machine { steps.append(.mountMachineFiles(machine.files)) }
+        steps += [
+            .mountTerminals, .mountTemporary,
             .mask(paths: node.maskedPaths),
             .protect(paths: node.readOnlyPaths),
             .setHostname(spec.hostname),
@@ -131,9 +134,11 @@ public enum PlanStep: Hashable, Sendable {
     case mountOverlay
     case makeProc
     case makeDevices(DeviceSource)
+    case takeMachineFiles([MachineParts.File])
     case enterRoot
     case mountProc
     case mountDevices
+    case mountMachineFiles([MachineParts.File])
     case mountTerminals
     case mountTemporary
     case mask(paths: [MaskedPath])
@@ -158,7 +163,8 @@ public enum PlanStep: Hashable, Sendable {
         case .dropBoundingSet(let performer): performer
         case .awaitIdentityMaps, .newCgroupNamespace, .joinNetwork, .makeMountsPrivate,
             .makeScratch, .mountScratch, .mountImage, .mountOverlay, .makeProc, .makeDevices,
-            .enterRoot, .mountProc, .mountDevices, .mountTerminals, .mountTemporary, .mask,
+            .enterRoot, .mountProc, .takeMachineFiles, .mountDevices, .mountMachineFiles,
+            .mountTerminals, .mountTemporary, .mask,
             .protect, .setHostname, .raiseLoopback, .openTerminal, .limitProcess, .dropGroups,
             .setIdentity, .dropCapabilities, .changeDirectory, .forbidNewPrivileges,
             .closeDescriptors, .loadFilter, .execute:

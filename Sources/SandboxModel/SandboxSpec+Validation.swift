@@ -7,6 +7,12 @@ extension SandboxSpec {
         try validateLimits(on: node)
         try validateHardLimits(on: node)
         let statuses = limitStatuses(on: node)
+        try accept(statuses)
+        return statuses
+    }
+
+    /// Refuses a limit that does not hold where the policy is strict.
+    public func accept(_ statuses: [LimitStatus]) throws(SandboxError) {
         if limitPolicy == .strict, let first = statuses.first(where: { !$0.holds }) {
             throw SandboxError(
                 .unavailable,
@@ -14,7 +20,6 @@ extension SandboxSpec {
                     + " \(first.reason ?? "")",
                 hint: "`--limits best-effort` runs without it; `alcove doctor` says what is there")
         }
-        return statuses
     }
 
     private func validateTexts() throws(SandboxError) {

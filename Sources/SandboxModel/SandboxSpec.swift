@@ -83,6 +83,8 @@ public struct SandboxSpec: Equatable, Sendable {
     /// What a system call that the policy denies does.
     public var deniedCalls: CallPolicy.Denial
     public var timeout: Duration?
+    /// Set where the workload is the monitor of a microVM.
+    public var machine: MachineParts?
 
     public init(image: String, command: [String]) {
         self.image = image
@@ -101,6 +103,7 @@ public struct SandboxSpec: Equatable, Sendable {
         terminal = false
         deniedCalls = .kill
         timeout = nil
+        machine = nil
     }
 
     /// Whether a network namespace that the host made ahead of time will do. A user namespace may

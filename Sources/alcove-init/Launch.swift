@@ -48,10 +48,15 @@ func launch(_ request: LaunchRequest) -> Int32 {
         }
     }
 
+    if request.isMonitor { setMonitorReports(stayOpen: true) }
     let workload = request.workload.spawn(
         withTerminal: request.hasTerminal, streams: lasting?.workloadStreams ?? (-1, -1, -1))
     guard workload > 0 else { return giveUp(errorNumber: -workload, &reporter) }
-    reporter.send(.started(process: workload))
+    if request.isMonitor {
+        setMonitorReports(stayOpen: false)
+    } else {
+        reporter.send(.started(process: workload))
+    }
 
     var kept: InlineArray<11, Int32> = [
         reporter.descriptor ?? -1, request.listenerDescriptor ?? -1, signals, -1, -1, -1, -1, -1,
@@ -64,6 +69,16 @@ func launch(_ request: LaunchRequest) -> Int32 {
         workload: workload, signals: signals, listener: request.listenerDescriptor,
         reporter: reporter, diesWithReader: request.diesWithReader, lasting: lasting)
     return supervisor.run()
+}
+
+/// Whether the next program that is executed has the descriptors of the report.
+private func setMonitorReports(stayOpen: Bool) {
+    setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT.rawValue), stayOpen)
+    setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT_FILE.rawValue), stayOpen)
+}
+
+private func setStaysOpen(_ descriptor: Int32, _ staysOpen: Bool) {
+    _ = staysOpen ? cinit_keep_on_exec(descriptor) : cinit_set_close_on_exec(descriptor)
 }
 
 private func giveUp(errorNumber: Int32, _ reporter: inout Reporter) -> Int32 {

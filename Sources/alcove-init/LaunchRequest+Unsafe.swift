@@ -18,6 +18,9 @@ struct LaunchRequest {
     /// `l`: the sandbox outlives its starter. Descriptors come as `enum alcove_fixed_descriptor`
     /// has them.
     private(set) var lasts = false
+    /// `m`, with `l`: the workload is the monitor of a microVM. It gets the descriptors of the
+    /// report, and tells itself when the workload in its guest starts.
+    private(set) var isMonitor = false
     /// The bound of both segments of its logs.
     private(set) var logBytes: UInt64 = 0
     let workload: Workload
@@ -63,7 +66,7 @@ struct LaunchRequest {
     static func printUsage() {
         let usage: StaticString =
             """
-            usage: alcove-init REPORT_FD|- LISTENER_FD|- [tdl]|- [LOG_BYTES LIMITS|-] PATH ARGV0 \
+            usage: alcove-init REPORT_FD|- LISTENER_FD|- [tdlm]|- [LOG_BYTES LIMITS|-] PATH ARGV0 \
             [ARG...]
 
             """
@@ -99,11 +102,12 @@ struct LaunchRequest {
             case CharacterCode.t: hasTerminal = true
             case CharacterCode.d: diesWithReader = true
             case CharacterCode.l: lasts = true
+            case CharacterCode.m: isMonitor = true
             default: return false
             }
             index += 1
         }
-        return index > 0
+        return index > 0 && (lasts || !isMonitor)
     }
 
     private static func contains(_ code: CChar, _ text: UnsafePointer<CChar>) -> Bool {
@@ -176,6 +180,7 @@ struct LaunchRequest {
         static let colon: CChar = 58
         static let d: CChar = 100
         static let l: CChar = 108
+        static let m: CChar = 109
         static let t: CChar = 116
     }
 }

@@ -27,6 +27,8 @@ extension NodeSettings {
         logBytes = configuration.logBytes
         eventsKept = configuration.eventsKept
         allowsProcessIsolation = configuration.allowsProcessIsolation
+        microVMs = MicroVMs(rawValue: configuration.microVMs.rawValue) ?? .auto
+        monitorDirectory = configuration.monitorDirectory
         allLimitsAreBestEffort = configuration.limitPolicy == .bestEffort
         spareNetworks = configuration.spareNetworks
         imagesCapacity = configuration.imagesCapacity

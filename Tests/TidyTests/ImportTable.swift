@@ -71,7 +71,7 @@ enum ImportTable {
         Row(
             "Agent", .library,
             [
-                "AgentAPI", "AgentOperations", "ImageStore", "Jail", "LinuxKernel",
+                "AgentAPI", "AgentOperations", "ImageStore", "JSON", "Jail", "KVM", "LinuxKernel",
                 "ProtocolBuffers", "RPC", "SandboxModel", "Store",
             ]),
         Row(

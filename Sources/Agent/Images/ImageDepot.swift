@@ -82,6 +82,17 @@ struct ImageSource: Sendable {
     }
 }
 
+extension ImageSource {
+    /// The files of the layers, the topmost first, for a guest's disks.
+    func layerFiles() throws(SandboxError) -> [String] {
+        do throws(ImageError) {
+            return try depot.mounts.layers(of: image, under: layers).map(depot.store.layerPath)
+        } catch {
+            throw SandboxError(error, of: name)
+        }
+    }
+}
+
 extension SandboxError {
     /// Why no scratch space can be made on the disk.
     init(scratch error: ImageError) {

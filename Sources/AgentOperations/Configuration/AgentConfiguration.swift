@@ -43,6 +43,10 @@ public struct AgentConfiguration: Hashable, Sendable {
     }
 
     /// How the content of imported layers is kept.
+    public enum MicroVMs: String, CaseIterable, Hashable, Sendable {
+        case auto, always, never
+    }
+
     public enum ImagesPacking: String, CaseIterable, Hashable, Sendable {
         case none
         case lz4
@@ -78,6 +82,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var initProgram = ""
     public var cgroupParent = "alcoved"
     public var allowsProcessIsolation = true
+    public var microVMs = MicroVMs.auto
+    public var monitorDirectory = ""
     public var limitPolicy = LimitPolicy.strict
     public var logBytes: UInt64 = 4 << 20
     public var spareNetworks = 4

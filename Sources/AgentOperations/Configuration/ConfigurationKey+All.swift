@@ -110,6 +110,15 @@ extension ConfigurationKey {
         key(
             "sandboxes.process_isolation", \.allowsProcessIsolation, .boolean,
             "whether a sandbox may be a jailed process; false: microVMs only"),
+        key(
+            "sandboxes.microvms", \.microVMs, .choice,
+            "whether a sandbox may be a microVM: where KVM is fast, which is measured, also where "
+                + "it is slow, or never"),
+        key(
+            "sandboxes.monitor", \.monitorDirectory,
+            .path("a path, or \"\"", mayBeEmpty: true, example: "/usr/lib/alcove/monitor"),
+            "the directory that microVMs run from, with their monitor, kernel and initial files; "
+                + "\"\": `monitor` beside `alcoved`, or where the README says"),
         live(
             "sandboxes.limits", \.limitPolicy, .choice,
             "what becomes of a limit that the node cannot enforce: the sandbox is refused, or "

@@ -126,6 +126,7 @@ enum {
 bool cinit_add_limit(int resource, uint64_t soft, uint64_t hard);
 /// What this process holds above 2 is closed on exec.
 int cinit_close_all_on_exec(void);
+int cinit_keep_on_exec(int descriptor);
 /// A pipe that does not make its reader wait; both ends are closed on exec.
 int cinit_open_pipe(int *reader, int *writer);
 uint64_t cinit_real_nanoseconds(void);

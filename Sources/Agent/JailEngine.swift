@@ -4,13 +4,17 @@ internal import LinuxKernel
 internal import RPC
 internal import SandboxModel
 
-/// Process sandboxes: the jail alone, held by alcove-init while no agent runs.
+/// Sandboxes in the jail, held by alcove-init while no agent runs: the workload itself, or the
+/// monitor of a microVM that has the workload in its guest.
 ///
 /// A sandbox's number names its cgroup and its folder, so what belongs to it is found without a
 /// record of what was made.
-final class ProcessEngine: SandboxEngine, @unchecked Sendable {
-    let kind = IsolationKind.process
-    let overhead = Overhead.process
+final class JailEngine: SandboxEngine, @unchecked Sendable {
+    let kind: IsolationKind
+    let overhead: Overhead
+    /// How guests are put into the jail, for microVMs.
+    private let guests: GuestJail?
+    private let prefix: String
     /// Used on the spawner's thread, and before that one does anything.
     private let host: SandboxHost
     private let folders: String
@@ -20,10 +24,17 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     private var recent: [(order: EngineOrder, sandbox: PreparedSandbox)] = []
 
     private static let mostRecent = 16
-    private static let prefix = "s"
 
     /// Called on the spawner's thread, which does nothing else from then on.
-    init(_ settings: NodeSettings, networks: NetworkPool) throws(SandboxError) {
+    ///
+    /// - Parameter guests: for microVMs.
+    init(
+        _ settings: NodeSettings, networks: NetworkPool, guests: GuestJail? = nil
+    ) throws(SandboxError) {
+        kind = guests == nil ? .process : .microvm
+        overhead = guests == nil ? .process : .microvm
+        prefix = guests == nil ? "s" : "m"
+        self.guests = guests
         let hierarchy = CgroupHierarchy.detect()
         guard hierarchy.root != nil else {
             throw SandboxError(
@@ -50,21 +61,44 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
         }
     }
 
-    private static func name(of number: Int64) -> String { "\(prefix)\(number)" }
+    private func name(of number: Int64) -> String { "\(prefix)\(number)" }
 
-    private static func number(of name: String) -> Int64? {
+    private func number(of name: String) -> Int64? {
         name.hasPrefix(prefix) ? Int64(name.dropFirst(prefix.count)) : nil
     }
 
     func folder(of number: Int64) -> SandboxFolder {
-        SandboxFolder(folders + "/" + Self.name(of: number))
+        SandboxFolder(folders + "/" + name(of: number))
     }
 
     func prepare(_ order: EngineOrder) throws(SandboxError) -> any PreparedStart {
-        return ProcessStart(
-            try laidOut(order), folder: folder(of: order.number),
-            cgroup: Self.name(of: order.number),
-            scratchDirectory: scratchDirectory, networks: networks)
+        let sandbox = try guests == nil ? laidOut(order) : laidOutGuest(order)
+        return JailStart(
+            sandbox, limits: try limits(of: order, laidOutAs: sandbox),
+            folder: folder(of: order.number),
+            cgroup: name(of: order.number), scratchDirectory: scratchDirectory, networks: networks
+        ) { [self] sandbox in wrapped(sandbox, order.spec) }
+    }
+
+    private func wrapped(
+        _ sandbox: any EngineSandbox, _ spec: SandboxSpec
+    ) -> any EngineSandbox {
+        guard let guests else { return sandbox }
+        let hierarchy = host.hierarchy
+        return MicroVMSandbox(sandbox, guests, spec) {
+            SandboxHost.limitStatuses(of: $0, on: hierarchy)
+        }
+    }
+
+    /// Which limits hold of what was asked for.
+    private func limits(
+        of order: EngineOrder, laidOutAs sandbox: PreparedSandbox
+    ) throws(SandboxError) -> [LimitStatus] {
+        guard guests != nil else { return sandbox.limits }
+        let statuses = GuestJail.statuses(
+            host.limitStatuses(of: order.spec), of: order.spec.limits)
+        try order.spec.accept(statuses)
+        return statuses
     }
 
     /// The sandboxes of one function are the same again and again: their plan is laid out once, for
@@ -80,13 +114,32 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
             recent.append(entry)
             return entry.sandbox
         }
-        let sandbox = try PreparedSandbox(
-            order.spec, image: image, on: host,
-            network: order.spec.canJoinNetwork ? .pooled : .new, diesWithStarter: false,
-            lasting: Lasting(logBytes: order.logBytes))
+        let sandbox = try prepared(order.spec, image, order)
         if recent.count == Self.mostRecent { recent.removeFirst() }
         recent.append((order, sandbox))
         return sandbox
+    }
+
+    /// The monitor of each microVM has a user of its own, so each has its own plan.
+    private func laidOutGuest(_ order: EngineOrder) throws(SandboxError) -> PreparedSandbox {
+        guard let guests, let source = order.source else {
+            throw SandboxError(
+                .imageMissing,
+                "a microVM needs an image of the store, and `\(order.spec.image)` is"
+                    + " a directory", hint: "import it from an archive: `alcove image import`")
+        }
+        let spec = try guests.spec(
+            for: order, image: try source.open(), layers: try source.layerFiles(),
+            held: host.heldLimits)
+        return try prepared(spec, try ImageTree.open(guests.root), order)
+    }
+
+    private func prepared(
+        _ spec: SandboxSpec, _ image: consuming ImageTree, _ order: EngineOrder
+    ) throws(SandboxError) -> PreparedSandbox {
+        try PreparedSandbox(
+            spec, image: image, on: host, network: spec.canJoinNetwork ? .pooled : .new,
+            diesWithStarter: false, lasting: Lasting(logBytes: order.logBytes))
     }
 
     private static func tree(of order: EngineOrder) throws(SandboxError) -> ImageTree {
@@ -96,36 +149,38 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
 
     func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery {
         let found = try LastingSandbox.adopt(
-            order.spec, limits: order.limits, folder: folder(of: order.number),
-            cgroup: Self.name(of: order.number), on: host,
+            guests.map { $0.jailed(order.spec, held: host.heldLimits) } ?? order.spec,
+            limits: order.limits, folder: folder(of: order.number),
+            cgroup: name(of: order.number), on: host,
             removesCgroup: false)
         switch found {
-        case .running(let sandbox): return .running(ProcessSandbox(sandbox, networks))
+        case .running(let sandbox):
+            return .running(wrapped(JailedSandbox(sandbox, networks), order.spec))
         case .ended(let outcome): return .ended(outcome)
         case .neverStarted: return .neverStarted
         }
     }
 
     func clear(_ number: Int64) throws(SandboxError) {
-        try host.removeCgroup(named: Self.name(of: number))
+        try host.removeCgroup(named: name(of: number))
     }
 
     func numbers() -> [Int64] {
         let names = (try? DirectoryListing.names(in: folders)) ?? []
-        return names.compactMap(Self.number).sorted()
+        return names.compactMap(number).sorted()
     }
 
     func removeOrphans(keeping numbers: Set<Int64>) throws(SandboxError) -> [Orphan] {
         var removed: [Orphan] = []
         for name in try host.lastingCgroups() {
-            guard let number = Self.number(of: name), !numbers.contains(number),
+            guard let number = number(of: name), !numbers.contains(number),
                 // One that cannot be removed now keeps no other.
                 (try? host.removeCgroup(named: name)) != nil
             else { continue }
             removed.append(Orphan(kind: "cgroup", name: name))
         }
         for name in (try? DirectoryListing.names(in: folders)) ?? [] {
-            guard let number = Self.number(of: name), !numbers.contains(number),
+            guard let number = number(of: name), !numbers.contains(number),
                 (try? folder(of: number).remove()) != nil
             else { continue }
             removed.append(Orphan(kind: "file", name: folder(of: number).path))
@@ -134,28 +189,31 @@ final class ProcessEngine: SandboxEngine, @unchecked Sendable {
     }
 }
 
-/// A process sandbox that could start at once.
-private final class ProcessStart: PreparedStart, @unchecked Sendable {
+/// A sandbox that could start at once.
+private final class JailStart: PreparedStart, @unchecked Sendable {
     private let prepared: PreparedSandbox
     private let folder: SandboxFolder
     private let cgroup: String
     private let scratchDirectory: String
     private let networks: NetworkPool
+    private let wrap: (any EngineSandbox) -> any EngineSandbox
+    let limits: [LimitStatus]
     private var scratch: Scratch?
     private var ground: LastingGround?
 
     init(
-        _ prepared: PreparedSandbox, folder: SandboxFolder, cgroup: String,
-        scratchDirectory: String, networks: NetworkPool
+        _ prepared: PreparedSandbox, limits: [LimitStatus], folder: SandboxFolder, cgroup: String,
+        scratchDirectory: String, networks: NetworkPool,
+        wrap: @escaping (any EngineSandbox) -> any EngineSandbox
     ) {
         self.prepared = prepared
+        self.limits = limits
+        self.wrap = wrap
         self.folder = folder
         self.cgroup = cgroup
         self.scratchDirectory = scratchDirectory
         self.networks = networks
     }
-
-    var limits: [LimitStatus] { prepared.limits }
 
     func layGround() throws(SandboxError) {
         guard ground == nil else { return }
@@ -189,15 +247,16 @@ private final class ProcessStart: PreparedStart, @unchecked Sendable {
         }
         let network = prepared.spec.canJoinNetwork ? try networks.take() : nil
         // Held until the child, which is in the midst of its set-up, has joined it.
-        return ProcessSandbox(
-            try prepared.startLasting(
-                on: ground, requested: requested, network: network?.descriptor),
-            networks, holding: network)
+        return wrap(
+            JailedSandbox(
+                try prepared.startLasting(
+                    on: ground, requested: requested, network: network?.descriptor),
+                networks, holding: network))
     }
 }
 
-/// Carries a running process sandbox from thread to thread, of which one at a time uses it.
-private final class ProcessSandbox: EngineSandbox, @unchecked Sendable {
+/// Carries a running sandbox from thread to thread, of which one at a time uses it.
+private final class JailedSandbox: EngineSandbox, @unchecked Sendable {
     private let sandbox: LastingSandbox
     private let networks: NetworkPool
     /// Open until the child has joined it.

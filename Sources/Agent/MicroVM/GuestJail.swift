@@ -1,0 +1,235 @@
+internal import ImageStore
+internal import Jail
+internal import KVM
+internal import LinuxKernel
+internal import SandboxModel
+
+/// How a microVM becomes a workload of the jail: its monitor runs there, and what was asked for is
+/// handed on to the guest.
+///
+/// What the jail has is what the monitor needs: its program, the guest's kernel and initial files
+/// in a read-only root, `/dev/kvm`, the layers of the image as files, and some memory for sockets.
+struct GuestJail: Sendable {
+    /// The directory that becomes the monitor's root.
+    let root: String
+
+    /// Names in the jail.
+    enum Place {
+        static let monitor = "/alcove-vmm"
+        static let kernel = "/vmlinux"
+        static let initialFiles = "/initrd.cpio"
+        static let sockets = "/tmp/sockets"
+        static let control = "/tmp/control"
+        static func layer(_ index: Int) -> String { "layer-\(index)" }
+    }
+
+    /// What a guest gets that asks for no memory.
+    static let standardMemoryBytes: UInt64 = 128 << 20
+    /// A kernel and its first process need so much to begin with.
+    static let leastMemoryBytes: UInt64 = 64 << 20
+    /// What a monitor may use beside the memory of its guest.
+    static let monitorMemoryBytes: UInt64 = 32 << 20
+    /// Threads of a monitor, alcove-init, and a further command or two for each that runs inside.
+    static let monitorPids: UInt32 = 128
+    /// Each microVM has a user of its own on the node: these, and as many above them.
+    static let firstUser: UInt32 = 0x6000_0000
+    static let userCount: Int64 = 0x0fff_ffff
+
+    /// - Parameter directory: with alcove-vmm, vmlinux and initrd.cpio.
+    init(_ directory: String) throws(SandboxError) {
+        root = directory
+        for name in [Place.monitor, Place.kernel, Place.initialFiles] {
+            guard Files.exists(directory + name) else {
+                throw SandboxError(
+                    .unavailable, "`\(directory)\(name)` is not there",
+                    hint: "`rootfs/build-monitor` makes the directory that microVMs run from")
+            }
+        }
+    }
+
+    /// What microVMs run from where they are offered, or why they are not.
+    static func find(
+        _ settings: NodeSettings
+    ) throws(AgentError) -> (guests: GuestJail?, obstacle: String?) {
+        guard settings.microVMs != .never else {
+            return (nil, "the operator does not allow it")
+        }
+        let directory =
+            settings.monitorDirectory.isEmpty ? MonitorLocation.path() : settings.monitorDirectory
+        do throws(SandboxError) {
+            let guests = try GuestJail(directory)
+            guard settings.microVMs == .auto else { return (guests, nil) }
+            let speed = GuestSpeedProbe.measure()
+            return speed.isFast ? (guests, nil) : (nil, obstacle(speed))
+        } catch {
+            guard settings.microVMs == .auto else { throw AgentError(error) }
+            return (nil, error.message)
+        }
+    }
+
+    private static func obstacle(_ speed: GuestSpeed) -> String {
+        switch speed {
+        case .absent: "there is no /dev/kvm"
+        case .notPermitted(let error): "\(error)"
+        case .unusable(let error): "KVM cannot be used: \(error)"
+        case .notMeasured: "KVM was not measured"
+        case .measured(let measurement):
+            "KVM is slow here: \(Int(measurement.nanosecondsPerInstruction)) ns for an instruction"
+                + " of a guest's kernel; `sandboxes.microvms` offers them all the same"
+        }
+    }
+
+    // MARK: - The start
+
+    /// The sandbox that the jail makes for a guest.
+    ///
+    /// - Parameters:
+    ///   - image: the guest's root as the host sees it, to find the program in.
+    ///   - layers: files of the guest's root, the topmost first.
+    ///   - held: the limits that the node enforces by cgroups.
+    func spec(
+        for order: EngineOrder, image: borrowing ImageTree, layers: [String],
+        held: Set<Limits.Kind>
+    ) throws(SandboxError) -> SandboxSpec {
+        let wanted = order.spec
+        try Self.check(wanted)
+        let program = try image.program(of: wanted)
+        var spec = SandboxSpec(image: root, command: [])
+        spec.command = [Place.monitor] + arguments(wanted, program, layers: layers.count)
+        spec.environment = wanted.environment
+        spec.root = .readOnly
+        spec.hostname = wanted.hostname
+        let user = Self.user(of: order.number)
+        spec.user = SandboxSpec.User(user: user, group: user)
+        spec.limits = Self.limits(wanted.limits, held: held)
+        spec.limitPolicy = wanted.limitPolicy
+        // For the monitor's sockets.
+        spec.scratchBytes = 1 << 20
+        spec.terminal = wanted.terminal
+        spec.timeout = wanted.timeout
+        spec.machine = MachineParts(
+            files: layers.enumerated().map {
+                MachineParts.File(Place.layer($0.offset), at: $0.element)
+            })
+        return spec
+    }
+
+    private static func check(_ wanted: SandboxSpec) throws(SandboxError) {
+        if let bytes = wanted.limits.memoryBytes, bytes < leastMemoryBytes {
+            throw SandboxError(
+                .limitOutOfRange, "\(bytes) bytes of memory are too few for a microVM",
+                hint: "give at least \(leastMemoryBytes), or isolation by process")
+        }
+        guard wanted.scratchPlace == .memory else {
+            throw SandboxError(
+                .unavailable, "a microVM has no scratch space on the disk",
+                hint: "keep it in memory, or take isolation by process")
+        }
+        guard wanted.identityMaps.isEmpty else {
+            throw SandboxError(
+                .unavailable, "a microVM has users of its own, which are not mapped",
+                hint: "leave the maps out, or take isolation by process")
+        }
+    }
+
+    private static func user(of number: Int64) -> UInt32 {
+        firstUser + UInt32(number % userCount)
+    }
+
+    /// Processors are whole in a guest; what a fraction of one is left over, the cgroup takes.
+    private static func processors(_ limits: Limits) -> Int {
+        min(32, max(1, (Int(limits.milliCPUs ?? 1000) + 999) / 1000))
+    }
+
+    private static func memoryBytes(_ limits: Limits) -> UInt64 {
+        (limits.memoryBytes ?? standardMemoryBytes) / 4096 * 4096
+    }
+
+    /// Those of the monitor with its guest, where the node enforces them. A guest's own hold
+    /// without a cgroup.
+    private static func limits(_ wanted: Limits, held: Set<Limits.Kind>) -> Limits {
+        var limits = Limits()
+        if held.contains(.memory) {
+            limits.memoryBytes = memoryBytes(wanted) + monitorMemoryBytes
+        }
+        if held.contains(.pids) { limits.pids = monitorPids }
+        if held.contains(.cpu) || !hasWholeProcessors(wanted) {
+            limits.milliCPUs = wanted.milliCPUs
+        }
+        return limits
+    }
+
+    /// What was asked for, with the limits of the jail: of one that runs already.
+    func jailed(_ wanted: SandboxSpec, held: Set<Limits.Kind>) -> SandboxSpec {
+        var spec = wanted
+        spec.limits = Self.limits(wanted.limits, held: held)
+        return spec
+    }
+
+    private static func hasWholeProcessors(_ limits: Limits) -> Bool {
+        (limits.milliCPUs ?? 0) % 1000 == 0
+    }
+
+    /// Which limits hold, from what the jail's cgroup could do: a guest has no more memory and no
+    /// more processors than it was given, and limits its processes itself.
+    static func statuses(_ statuses: [LimitStatus], of wanted: Limits) -> [LimitStatus] {
+        statuses.map { status in
+            let holds =
+                switch status.kind {
+                case .memory, .pids: true
+                case .cpu: status.holds || hasWholeProcessors(wanted)
+                case .io: false
+                }
+            return LimitStatus(
+                kind: status.kind, request: status.request,
+                reason: holds ? nil : status.reason ?? "the disks of microVMs have no limits yet")
+        }
+    }
+
+    private func arguments(
+        _ wanted: SandboxSpec, _ program: String, layers: Int
+    ) -> [String] {
+        var words = [
+            "run", "--kernel", Place.kernel, "--initial-files", Place.initialFiles, "--memory",
+            "\(Self.memoryBytes(wanted.limits))", "--cpus", "\(Self.processors(wanted.limits))",
+            "--scratch", "\(wanted.scratchBytes)", "--hostname", wanted.hostname, "--sockets",
+            Place.sockets, "--control", Place.control, "--report", "3", "--report", "5",
+        ]
+        for index in 0..<layers { words += ["--layer", "/dev/" + Place.layer(index)] }
+        if wanted.root == .readOnly { words.append("--read-only") }
+        if wanted.terminal { words.append("--terminal") }
+        if let pids = wanted.limits.pids { words += ["--pids", "\(pids)"] }
+        return words + Self.process(wanted, program, wanted.command)
+    }
+
+    /// What is said of a process in the guest.
+    private static func process(
+        _ wanted: SandboxSpec, _ program: String?, _ command: [String]
+    ) -> [String] {
+        var words = ["--user", "\(wanted.user.user):\(wanted.user.group)"]
+        if let program {
+            words += ["--workdir", wanted.workingDirectory, "--program", program]
+        }
+        for limit in wanted.processLimits {
+            words += [
+                "--limit", "\(limit.resource.kernelLimit.rawValue):\(limit.soft):\(limit.hard)",
+            ]
+        }
+        return words + ["--"] + command
+    }
+
+    // MARK: - Further commands
+
+    /// A command in a guest, as a command in the jail that passes it on.
+    func request(_ request: ExecRequest, in spec: SandboxSpec) throws(SandboxError) -> ExecRequest {
+        try request.validate()
+        var words = [Place.monitor, "exec", "--sockets", Place.sockets]
+        words += ["--workdir", request.workingDirectory]
+        for program in request.programs { words += ["--program", program] }
+        words.append(request.terminal == nil ? "--input" : "--terminal")
+        words += Self.process(spec, nil, request.command)
+        return ExecRequest(
+            command: words, environment: request.environment, workingDirectory: "/",
+            terminal: request.terminal)
+    }
+}

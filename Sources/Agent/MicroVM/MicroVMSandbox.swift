@@ -1,0 +1,103 @@
+internal import Jail
+internal import LinuxKernel
+internal import SandboxModel
+
+/// A microVM: a process sandbox whose workload is a monitor, seen as what runs in the guest.
+final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
+    private let monitor: any EngineSandbox
+    private let guests: GuestJail
+    /// As it was asked for, with the limits as last updated.
+    private var spec: SandboxSpec
+    /// Which limits cgroups of the node would enforce.
+    private let statuses: @Sendable (SandboxSpec) -> [LimitStatus]
+
+    init(
+        _ monitor: any EngineSandbox, _ guests: GuestJail, _ spec: SandboxSpec,
+        statuses: @escaping @Sendable (SandboxSpec) -> [LimitStatus]
+    ) {
+        self.monitor = monitor
+        self.guests = guests
+        self.spec = spec
+        self.statuses = statuses
+    }
+
+    var pid: Int32 { monitor.pid }
+    var progress: LastingSandbox.Progress { monitor.progress }
+    var timeline: [SandboxOutcome.Moment] { monitor.timeline }
+    var reportDescriptor: Int32? { monitor.reportDescriptor }
+    var processDescriptor: Int32 { monitor.processDescriptor }
+    func collect() { monitor.collect() }
+    func markTimedOut() { monitor.markTimedOut() }
+    func send(_ signal: Signal) throws(SandboxError) { try monitor.send(signal) }
+    func kill() throws(SandboxError) { try monitor.kill() }
+
+    /// The guest's processors stand still first, so that its clock is told of the pause; then the
+    /// monitor does.
+    func setFrozen(_ frozen: Bool) throws(SandboxError) {
+        let socket = MonitorSocket(pid: pid)
+        if frozen {
+            try socket.ask("pause")
+            do throws(SandboxError) {
+                try monitor.setFrozen(true)
+            } catch {
+                _ = try? socket.ask("resume")
+                throw error
+            }
+        } else {
+            try monitor.setFrozen(false)
+            try socket.ask("resume")
+        }
+    }
+
+    var isFrozen: Bool { monitor.isFrozen }
+
+    /// A guest's memory and processors are those that it was started with: less memory is taken
+    /// by the balloon, less of a processor's time by the cgroup.
+    func update(
+        _ limits: Limits, policy: SandboxSpec.LimitPolicy
+    ) throws(SandboxError) -> [LimitStatus] {
+        let changed = limits.over(spec.limits)
+        try check(limits)
+        if let bytes = limits.memoryBytes {
+            let whole = spec.limits.memoryBytes ?? GuestJail.standardMemoryBytes
+            try MonitorSocket(pid: pid).ask("balloon", ["bytes": Int64(whole - bytes)])
+        }
+        var jailed = Limits()
+        jailed.milliCPUs = limits.milliCPUs
+        if !jailed.kinds.isEmpty { _ = try monitor.update(jailed, policy: policy) }
+        spec.limits.milliCPUs = changed.milliCPUs
+        var wanted = spec
+        wanted.limits = changed
+        return GuestJail.statuses(statuses(wanted), of: changed)
+    }
+
+    private func check(_ limits: Limits) throws(SandboxError) {
+        let most = spec.limits.memoryBytes ?? GuestJail.standardMemoryBytes
+        if let bytes = limits.memoryBytes, bytes > most || bytes < GuestJail.leastMemoryBytes {
+            throw SandboxError(
+                .limitOutOfRange,
+                "the memory of this microVM is between"
+                    + " \(GuestJail.leastMemoryBytes) and \(most) bytes",
+                hint: "a guest has no more than it was started with: create one that has")
+        }
+        if let cpus = limits.milliCPUs, cpus > (spec.limits.milliCPUs ?? 1000 + 999) / 1000 * 1000 {
+            throw SandboxError(
+                .limitOutOfRange, "this microVM has fewer processors than that",
+                hint: "create one that has more")
+        }
+        guard limits.pids == nil, limits.readBytesPerSecond == nil,
+            limits.writeBytesPerSecond == nil
+        else {
+            throw SandboxError(
+                .unavailable, "processes and disk rates of a microVM do not change while it runs",
+                hint: "create one with other limits")
+        }
+    }
+
+    func statistics() -> SandboxStatistics { monitor.statistics() }
+    func cost() -> SandboxCost? { nil }
+    func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession {
+        try monitor.execute(try guests.request(request, in: spec))
+    }
+    func finish() throws(SandboxError) -> SandboxOutcome? { try monitor.finish() }
+}
