@@ -22,6 +22,7 @@
 _Static_assert(CINIT_ENOENT == ENOENT && CINIT_EINTR == EINTR && CINIT_EAGAIN == EAGAIN, "errno");
 _Static_assert(CINIT_SIGKILL == SIGKILL && CINIT_SIGCHLD == SIGCHLD, "signals");
 _Static_assert(CINIT_POLLIN == POLLIN && CINIT_POLLERR == POLLERR, "poll");
+_Static_assert(CINIT_POLLOUT == POLLOUT && CINIT_POLLRDHUP == POLLRDHUP, "poll");
 _Static_assert(CINIT_POLLHUP == POLLHUP && CINIT_POLLNVAL == POLLNVAL, "poll");
 _Static_assert(sizeof(struct cinit_poll) == sizeof(struct pollfd), "poll");
 _Static_assert(offsetof(struct cinit_poll, happened) == offsetof(struct pollfd, revents), "poll");
@@ -133,17 +134,12 @@ int cinit_take_denied(int listener, struct cinit_denied *denied) {
     return 0;
 }
 
-struct limit {
-    int resource;
-    uint64_t values[2];
-};
-
-static struct limit limits[CINIT_MOST_LIMITS];
-static int limit_count;
+static struct cinit_limit limits[CINIT_MOST_LIMITS];
+static size_t limit_count;
 
 bool cinit_add_limit(int resource, uint64_t soft, uint64_t hard) {
     if (limit_count == CINIT_MOST_LIMITS) return false;
-    limits[limit_count++] = (struct limit){resource, {soft, hard}};
+    limits[limit_count++] = (struct cinit_limit){(uint32_t)resource, 0, soft, hard};
     return true;
 }
 
@@ -176,13 +172,23 @@ static long place_streams(const int *streams) {
     return 0;
 }
 
-static long set_limits(void) {
-    for (int index = 0; index < limit_count; index++) {
-        long values = (long)limits[index].values;
-        long failed = raw(SYS_prlimit64, 0, limits[index].resource, values, 0, 0);
+static long set_limits(const struct cinit_limit *limits, size_t count) {
+    for (size_t index = 0; index < count; index++) {
+        uint64_t values[2] = {limits[index].soft, limits[index].hard};
+        long failed = raw(SYS_prlimit64, 0, limits[index].resource, (long)values, 0, 0);
         if (failed) return failed;
     }
     return 0;
+}
+
+// By the calls: the C library's own would change every thread, of the parent's memory.
+static long set_identity(const struct cinit_command *command) {
+    if (!command->identity) return 0;
+    long failed = raw(SYS_setgroups, 0, 0, 0, 0, 0);
+    long group = command->group, user = command->user;
+    if (failed == 0) failed = raw(SYS_setresgid, group, group, group, 0, 0);
+    if (failed == 0) failed = raw(SYS_setresuid, user, user, user, 0, 0);
+    return failed;
 }
 
 // Like a shell: what is not there or may not be executed leaves the rest to be tried, and is what
@@ -212,11 +218,17 @@ static long become(struct spawn *spawn) {
     spawn->stage = CINIT_STAGE_TERMINAL;
     if (command->terminal) failed = raw(SYS_ioctl, STDIN_FILENO, TIOCSCTTY, 0, 0, 0);
     if (failed) return failed;
-    spawn->stage = CINIT_STAGE_DIRECTORY;
-    if (command->directory) failed = raw(SYS_chdir, (long)command->directory, 0, 0, 0, 0);
-    if (failed) return failed;
     spawn->stage = CINIT_STAGE_LIMITS;
-    failed = set_limits();
+    failed = set_limits(limits, limit_count);
+    // As root still, who may raise them.
+    if (failed == 0) failed = set_limits(command->limits, command->limit_count);
+    if (failed) return failed;
+    spawn->stage = CINIT_STAGE_PROCESS;
+    failed = set_identity(command);
+    if (failed) return failed;
+    spawn->stage = CINIT_STAGE_DIRECTORY;
+    // As the user, who needs the right to be there.
+    if (command->directory) failed = raw(SYS_chdir, (long)command->directory, 0, 0, 0, 0);
     if (failed) return failed;
     spawn->stage = CINIT_STAGE_PROGRAM;
     uint64_t none = 0;

@@ -34,8 +34,8 @@ func takeDeniedCall(from listener: Int32) throws(KernelError) -> cinit_denied {
 }
 
 /// Waits until something happens to one of the first entries, or only looks.
-func poll(
-    _ entries: inout InlineArray<30, cinit_poll>, count: Int, wait: Bool
+func poll<let size: Int>(
+    _ entries: inout InlineArray<size, cinit_poll>, count: Int, wait: Bool
 ) throws(KernelError) {
     var span = entries.mutableSpan
     // SAFETY: the buffer is the array's, valid during the call, with no more than its own count.

@@ -6,7 +6,8 @@
 // read, rt_sigaction, rt_sigprocmask, set_tid_address, setsid, signalfd4, wait4, write; of a
 // lasting sandbox also accept4, chdir, dup2, ftruncate, getsockopt, madvise, openat, pipe2,
 // prlimit64, recvmsg, sendmsg, sendto, writev. Nobody would answer for init itself: a call of its
-// own that waits for the listener waits for ever.
+// own that waits for the listener waits for ever. What CInitGuest.h has is called in guests alone,
+// where there is no such filter.
 //
 // Plain types only: Swift reads this header with another C library's headers than init.c has.
 #ifndef ALCOVE_CINIT_H
@@ -16,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CInitGuest.h"
+
 enum {
     CINIT_ENOENT = 2,
     CINIT_EINTR = 4,
@@ -23,9 +26,11 @@ enum {
     CINIT_SIGKILL = 9,
     CINIT_SIGCHLD = 17,
     CINIT_POLLIN = 0x1,
+    CINIT_POLLOUT = 0x4,
     CINIT_POLLERR = 0x8,
     CINIT_POLLHUP = 0x10,
     CINIT_POLLNVAL = 0x20,
+    CINIT_POLLRDHUP = 0x2000,
 };
 
 /// `struct pollfd`.
@@ -83,6 +88,14 @@ int cinit_reap(struct cinit_ended *ended);
 int cinit_poll(struct cinit_poll *entries, size_t count, bool wait);
 /// SECCOMP_IOCTL_NOTIF_RECV.
 int cinit_take_denied(int listener, struct cinit_denied *denied);
+/// A bound of a process, as `setrlimit` has it.
+struct cinit_limit {
+    uint32_t resource;
+    uint32_t reserved;
+    uint64_t soft;
+    uint64_t hard;
+};
+
 /// What is executed, and how. Texts and vectors live until the call is over, vectors end in null.
 struct cinit_command {
     /// Tried in order.
@@ -96,6 +109,13 @@ struct cinit_command {
     int streams[3];
     /// Descriptor 0 becomes the controlling terminal.
     bool terminal;
+    /// Further limits of its own, beside those of `cinit_add_limit`.
+    const struct cinit_limit *limits;
+    size_t limit_count;
+    /// It becomes this user and group, without other groups.
+    bool identity;
+    uint32_t user;
+    uint32_t group;
     /// Where the new process itself sends a message, or -1.
     int told;
     const void *message;

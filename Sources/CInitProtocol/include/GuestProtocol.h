@@ -46,7 +46,7 @@ enum alcove_frame_kind {
     ALCOVE_FRAME_STARTED = 16,
     /// Output. A terminal's is ALCOVE_LOG_OUTPUT.
     ALCOVE_FRAME_OUTPUT = 17,
-    /// An `alcove_guest_value`: the error number, and an `alcove_execute_stage` as the detail. Last.
+    /// An `alcove_guest_value`: the error number, the detail is an `alcove_execute_stage`. Last.
     ALCOVE_FRAME_FAILED = 18,
     /// An `alcove_guest_value`: the exit code. After all output. Last.
     ALCOVE_FRAME_EXITED = 19,
@@ -132,6 +132,7 @@ struct alcove_guest_statistics {
     uint64_t memory_total_bytes;
     uint64_t memory_available_bytes;
     uint64_t cpu_nanoseconds;
+    /// Threads, beyond those that there were before the workload was started.
     uint64_t processes;
     uint64_t out_of_memory_kills;
 };
