@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -12,8 +13,12 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mount.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +62,17 @@ static void become_child(const struct cinittesting_start *start, char *const *ar
         check(mount(0, "/", 0, MS_REC | MS_PRIVATE, 0));
         check(mount("proc", "/proc", "proc", 0, 0));
     }
+    if (start->guest_folder >= 0) {
+        // By its path: the descriptor leads to a mount of another namespace.
+        char link[64], path[4096] = {0};
+        snprintf(link, sizeof link, "/proc/self/fd/%d", start->guest_folder);
+        check(readlink(link, path, sizeof path - 1));
+        check(chdir(path));
+        check(mount("counts", "/proc/vmstat", 0, MS_BIND, 0));
+        check(mount("resolver", "/etc/resolv.conf", 0, MS_BIND, 0));
+        check(chdir("/"));
+        check(prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0));
+    }
     int program = moved(start->program), input = moved(start->input);
     int output = moved(start->output), report = moved(start->report);
     int stray = moved(start->stray);
@@ -86,6 +102,7 @@ int cinittesting_spawn(const struct cinittesting_start *start, char *const *argu
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     unsigned long flags = SIGCHLD | (start->pid_namespace ? CLONE_NEWPID | CLONE_NEWNS : 0);
+    if (start->guest_folder >= 0) flags |= CLONE_NEWUTS | CLONE_NEWNET;
     long process = syscall(SYS_clone, flags, 0, 0, 0, 0);
     int error = errno;
     if (process == 0) {
@@ -106,6 +123,41 @@ bool cinittesting_readable(int descriptor, int milliseconds) {
 }
 
 int cinittesting_pipe(int descriptors[2]) { return pipe2(descriptors, O_CLOEXEC); }
+
+int cinittesting_socket_pair(int descriptors[2]) {
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, descriptors);
+}
+
+static int open_socket(const char *path, struct sockaddr_un *address) {
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address->sun_path) return -ENAMETOOLONG;
+    strcpy(address->sun_path, path);
+    int opened = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return opened < 0 ? -errno : opened;
+}
+
+static int closed(int descriptor) {
+    int error = errno;
+    close(descriptor);
+    return -error;
+}
+
+int cinittesting_listen(const char *path) {
+    struct sockaddr_un address;
+    int opened = open_socket(path, &address);
+    if (opened < 0) return opened;
+    if (bind(opened, (struct sockaddr *)&address, sizeof address)) return closed(opened);
+    if (listen(opened, 64)) return closed(opened);
+    return fcntl(opened, F_SETFL, O_NONBLOCK) ? closed(opened) : opened;
+}
+
+int cinittesting_connect(const char *path) {
+    struct sockaddr_un address;
+    int opened = open_socket(path, &address);
+    if (opened < 0) return opened;
+    if (connect(opened, (struct sockaddr *)&address, sizeof address)) return closed(opened);
+    return opened;
+}
 
 int cinittesting_wait(int process) {
     int status = 0;

@@ -63,7 +63,8 @@ final class InitProcess {
             output: options.terminal?.slave ?? output.writing,
             report: options.report ? reports.writing : -1, stray: stray,
             pid_namespace: options.pidNamespace, unprivileged: options.unprivileged,
-            ignores_signals: options.ignoresSignals, denied_call: options.deniedCall)
+            ignores_signals: options.ignoresSignals, denied_call: options.deniedCall,
+            guest_folder: -1)
         let words =
             [
                 "alcove-init", options.report ? "\(CINITTESTING_REPORT)" : "-",
@@ -88,7 +89,7 @@ final class InitProcess {
         _ = cinittesting_wait(pid)
     }
 
-    private static func spawn(
+    static func spawn(
         _ start: cinittesting_start, _ words: [String], _ environment: [String]
     ) -> Int32 {
         // SAFETY: both vectors end in null and are freed after the child has its own memory.

@@ -27,6 +27,10 @@ struct cinittesting_start {
     bool ignores_signals;
     /// A filter with a listener which denies this call; -1 for none.
     int denied_call;
+    /// As in a guest: a host name and a network of its own; it cannot set the host's clock. Of this
+    /// folder, it finds the files `counts` and `resolver` as /proc/vmstat and /etc/resolv.conf. -1
+    /// otherwise; else in a pid namespace.
+    int guest_folder;
 };
 
 /// The pid, or -errno. A failure in the child is its exit code 99.
@@ -36,8 +40,13 @@ int cinittesting_spawn(const struct cinittesting_start *start, char *const *argu
 /// False if there is nothing to read for so long.
 bool cinittesting_readable(int descriptor, int milliseconds);
 
-/// Both ends close-on-exec.
+/// Both ends close-on-exec, as those of all below.
 int cinittesting_pipe(int descriptors[2]);
+
+int cinittesting_socket_pair(int descriptors[2]);
+/// A stream socket that listens at a path, or that is connected to it; or -errno.
+int cinittesting_listen(const char *path);
+int cinittesting_connect(const char *path);
 
 /// Takes the exit code, or 128 + signal, of a child.
 int cinittesting_wait(int process);
