@@ -51,6 +51,8 @@ public enum PromisedNumbers {
     public static let initFileKilobytes = 160
     /// What a running `alcove-init` holds of memory, shared pages included.
     public static let initMemoryKilobytes = 200
+    /// The initial file system of a microVM's guest.
+    public static let initrdKilobytes = 164
     /// The base image: every file's bytes.
     public static let baseImageKilobytes = 4096
 }
