@@ -1,3 +1,4 @@
+import Foundation
 import GuestMemory
 import LinuxKernel
 import TestSupport
@@ -245,7 +246,7 @@ final class GuestStream {
     /// Whether what comes is read at once.
     var reads = true
     private(set) var unread: [UInt8] = []
-    var sum = Checksum()
+    private(set) var received: [UInt8] = []
     private var arrived: UInt32 = 0
     private var forwarded: UInt32 = 0
     private var sent: UInt32 = 0
@@ -307,7 +308,7 @@ final class GuestStream {
     /// Reads what has come, and says so.
     func read() throws {
         guard !unread.isEmpty else { return }
-        sum.add(unread)
+        received += unread
         forwarded &+= UInt32(unread.count)
         unread = []
         try send(GuestPacket.Operation.creditUpdate)
@@ -320,23 +321,10 @@ final class GuestStream {
     }
 }
 
-/// Of bytes in their order.
-struct Checksum: Equatable {
-    private(set) var count = 0
-    private var value: UInt64 = 0
-
-    mutating func add(_ bytes: some Sequence<UInt8>) {
-        for byte in bytes {
-            value = value &* 6_364_136_223_846_793_005 &+ UInt64(byte) &+ 1
-            count += 1
-        }
-    }
-}
-
 /// A program's end of a connection.
 final class HostEnd: @unchecked Sendable {
     private(set) var descriptor: Descriptor?
-    var sum = Checksum()
+    private(set) var received: [UInt8] = []
     var hasEnded = false
     var wasRefused = false
 
@@ -364,7 +352,7 @@ final class HostEnd: @unchecked Sendable {
         case .bytes(let count):
             hasEnded = count == 0
             let bytes = Array(buffer.prefix(count))
-            sum.add(bytes)
+            received += bytes
             return bytes
         case .wouldBlock: return []
         case .failed:
@@ -385,14 +373,24 @@ final class HostEnd: @unchecked Sendable {
     }
 }
 
-/// Bytes that look like nothing in particular.
-func patternedBytes(_ count: Int, seed: UInt64) -> [UInt8] {
-    var generator = SeededRandom(seed: seed)
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(count + 8)
-    while bytes.count < count {
-        let word = generator.next()
-        for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift * 8))) }
+/// Bytes that look like nothing in particular, others for another seed.
+func patternedBytes(_ count: Int, seed: Int) -> [UInt8] {
+    var bytes = pattern
+    while bytes.count < count + seed { bytes += bytes }
+    return Array(bytes[seed..<seed + count])
+}
+
+/// Of a length that no buffer's is a multiple of.
+private let pattern: [UInt8] = {
+    var random = SeededRandom(seed: 1)
+    return (0..<65521).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+}()
+
+/// The sockets that this process has open. What else it has is also the test runner's.
+func openSockets() throws -> [String] {
+    let folder = "/proc/self/fd/"
+    return try FileManager.default.contentsOfDirectory(atPath: folder).sorted().compactMap {
+        let target = try? FileManager.default.destinationOfSymbolicLink(atPath: folder + $0)
+        return target?.hasPrefix("socket:") == true ? $0 : nil
     }
-    return Array(bytes.prefix(count))
 }

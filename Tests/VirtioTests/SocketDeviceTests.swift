@@ -260,4 +260,31 @@ private typealias Operation = GuestPacket.Operation
         }
         #expect(heads == [other.head])
     }
+
+    @Test("drivers that come and go on other threads than the loop's leave nothing")
+    func threads() async {
+        await #expect(processExitsWith: .success) {
+            let device = SocketDevice(cid: 3)
+            device.listen(onPort: 1000) { _ in }
+            let before = try openSockets()
+            do {
+                let driver = try TestDriver(device)
+                let thread = try driver.loop.start()
+                for round in 0..<300 as Range<UInt32> {
+                    driver.begin(queueSize: 64)
+                    for port in 0..<round % 8 {
+                        _ = try driver.offer(
+                            [GuestPacket(port, 1000, Operation.request).header], to: 1)
+                    }
+                    driver.kick(1)
+                    for port in 0..<round % 3 { _ = try? device.connect(toGuestPort: port) }
+                }
+                driver.set(0x70, 0)
+                #expect(driver.transport.failure == nil)
+                driver.loop.stop()
+                thread.join()
+            }
+            #expect(try openSockets() == before)
+        }
+    }
 }

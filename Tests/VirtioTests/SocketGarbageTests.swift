@@ -1,4 +1,3 @@
-import Foundation
 import GuestMemory
 import LinuxKernel
 import TestSupport
@@ -172,20 +171,11 @@ private typealias Operation = GuestPacket.Operation
     @Test("connections of every ending leave no socket open")
     func leaks() async {
         await #expect(processExitsWith: .success) {
-            let before = try sockets()
+            let before = try openSockets()
             try churn()
-            let after = try sockets()
+            let after = try openSockets()
             #expect(before == after)
         }
-    }
-}
-
-/// The sockets that this process has open. What else it has is also the test runner's.
-private func sockets() throws -> [String] {
-    let folder = "/proc/self/fd/"
-    return try FileManager.default.contentsOfDirectory(atPath: folder).sorted().compactMap {
-        let target = try? FileManager.default.destinationOfSymbolicLink(atPath: folder + $0)
-        return target?.hasPrefix("socket:") == true ? $0 : nil
     }
 }
 

@@ -53,6 +53,10 @@ final class TestDriver {
                 size: queueSize, descriptors: GuestAddress(rawValue: base),
                 available: GuestAddress(rawValue: base + 0x4000),
                 used: GuestAddress(rawValue: base + 0x6000))
+            // The rings are empty again, as far as they are memory.
+            for address in [layout.available, layout.used] {
+                try? memory.write([UInt8](repeating: 0, count: 0x1000), to: address)
+            }
             place(layout, at: index)
             return DriverQueue(layout, memory)
         }
@@ -87,6 +91,11 @@ final class TestDriver {
         for count in room { parts.append((takeData(count), true)) }
         let head = try queues[queue].offer(parts)
         return (head, parts.filter(\.isWritable).map(\.range))
+    }
+
+    /// Puts a request into a queue with room at places that the caller chose.
+    func offer(roomAt ranges: [GuestRange], to queue: Int) throws -> UInt16 {
+        try queues[queue].offer(ranges.map { ($0, true) })
     }
 
     /// Puts a request of places of the caller's choice into a queue.
