@@ -171,18 +171,18 @@ struct GuestJail: Sendable {
     }
 
     /// Which limits hold, from what the jail's cgroup could do: a guest has no more memory and no
-    /// more processors than it was given, and limits its processes itself.
+    /// more processors than it was given.
     static func statuses(_ statuses: [LimitStatus], of wanted: Limits) -> [LimitStatus] {
         statuses.map { status in
             let holds =
                 switch status.kind {
-                case .memory, .pids: true
+                case .memory: true
                 case .cpu: status.holds || hasWholeProcessors(wanted)
-                case .io: false
+                case .pids, .io: false
                 }
             return LimitStatus(
                 kind: status.kind, request: status.request,
-                reason: holds ? nil : status.reason ?? "the disks of microVMs have no limits yet")
+                reason: holds ? nil : status.reason ?? "microVMs do not limit that yet")
         }
     }
 
@@ -198,7 +198,6 @@ struct GuestJail: Sendable {
         for index in 0..<layers { words += ["--layer", "/dev/" + Place.layer(index)] }
         if wanted.root == .readOnly { words.append("--read-only") }
         if wanted.terminal { words.append("--terminal") }
-        if let pids = wanted.limits.pids { words += ["--pids", "\(pids)"] }
         return words + Self.process(wanted, program, wanted.command)
     }
 
