@@ -56,6 +56,30 @@ import Testing
             ] + inside + ["child: raise loopback"] + processLimits + privileges)
     }
 
+    @Test("the monitor of a microVM gets KVM and its guest's disks, and nothing else more")
+    func machine() {
+        let plan = Sample.plan {
+            $0.root = .readOnly
+            $0.machine = MachineParts(files: [
+                MachineParts.File("layer-0", at: "/store/a"),
+                MachineParts.File("scratch", at: "/store/b", isWritable: true),
+            ])
+        }
+        let without = lines(Sample.plan { $0.root = .readOnly })
+        let more = lines(plan).filter { !without.contains($0) }
+        #expect(
+            more == [
+                "child: create `/dev/kvm`, clone `/store/a`, `/store/b`",
+                "child: mount `/dev/layer-0`, `/dev/scratch`",
+            ])
+        let order = plan.steps.map { "\($0)" }
+        let places = [
+            "create devices", more[0].dropFirst(7), "enter new root", "mount `/dev`",
+            more[1].dropFirst(7),
+        ].map { step in order.firstIndex { $0 == step } ?? -1 }
+        #expect(places == places.sorted() && !places.contains(-1))
+    }
+
     @Test("scratch space on the disk is made by the host, and mounted by the child")
     func scratchOnDisk() {
         let memory = lines(Sample.plan())

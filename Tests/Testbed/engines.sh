@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+# The same checks for each kind of isolation: what a sandbox does is the same, whatever keeps it
+# apart. `engines.sh process` and `engines.sh microvm` run them.
+
+# shellcheck source=Tests/Testbed/agent-tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/agent-tools.sh"
+
+isolation=${1:-process}
+archive=/usr/lib/alcove/base.oci.tar
+
+# One of the image that was imported.
+start() {
+    local id=$1
+    shift
+    create "$id" --isolation "$isolation" --memory 96MiB "$@"
+    equal isolation "$(text "$sandbox" isolation)" "$isolation"
+}
+
+# The exit code of `wait`, which is the workload's.
+ended_with() {
+    code=0
+    alcove wait "$1" >/dev/null || code=$?
+    equal "code of $1" "$code" "$2"
+}
+
+# Waits for a line of its output.
+says() { until alcove logs "$1" | grep -qx "$2"; do :; done; }
+
+is_the_agent_up() {
+    configure_agent
+    cat >>/etc/alcove/alcoved.toml <<'TEXT'
+
+[sandboxes]
+microvms = "always"
+TEXT
+    start_agent
+    holds_text info "$(alcove info)" "$isolation"
+    alcove image import base "$archive" >/dev/null
+}
+
+ends_by_itself() {
+    start ends base -- sh -c 'echo out; echo err >&2; exit 7'
+    ended_with ends 7
+    equal output "$(alcove logs --stdout ends 2>/dev/null || alcove logs ends | grep out)" out
+    holds_text 'error output' "$(alcove logs ends 2>&1)" err
+    holds_text ps "$(alcove ps --all ends)" 'exit code 7'
+    alcove rm ends
+}
+
+sees_what_was_asked_for() {
+    start asked --env A=b --workdir /tmp --user 1000:1001 --hostname here base -- sh -c \
+        'echo "$A $(pwd) $(id -u):$(id -g) $(hostname)"; tr "\0" " " </proc/self/cmdline'
+    ended_with asked 0
+    holds_text output "$(alcove logs asked)" 'b /tmp 1000:1001 here'
+    alcove rm asked
+}
+
+ends_by_a_signal() {
+    start dies base -- sh -c 'kill -9 $$'
+    ended_with dies 137
+    start refused base -- sh -c 'exit 0'
+    ended_with refused 0
+    alcove rm dies refused
+}
+
+what_is_missing_is_told() {
+    ! alcove create --start --id missing --isolation "$isolation" base -- /bin/nothing 2>said ||
+        say_wrong 'it was created'
+    holds_text reason "$(cat said)" 'is not in the image'
+    ! alcove create --start --id nowhere --isolation "$isolation" --workdir /nowhere base -- \
+        true 2>said || say_wrong 'it was created'
+    holds_text reason "$(cat said)" 'nowhere'
+    equal sandboxes "$(alcove ps --all --quiet)" ''
+}
+
+writes_above_its_image() {
+    start writes --scratch 8MiB base -- sh -c \
+        'echo x >/etc/new && cat /etc/new; dd if=/dev/zero of=/large bs=1M count=20 || echo full'
+    ended_with writes 0
+    holds_text output "$(alcove logs writes 2>&1)" full
+    start reads --read-only base -- sh -c 'echo x >/etc/new || echo refused; echo y >/tmp/new'
+    ended_with reads 0
+    holds_text output "$(alcove logs reads 2>&1)" refused
+    alcove rm writes reads
+}
+
+runs_further_commands() {
+    start runs base -- sleep 100000
+    equal output "$(alcove exec runs -- sh -c 'echo "$((6 * 7))"')" 42
+    equal input "$(printf 'a\nb\n' | alcove exec -i runs -- wc -l)" 2
+    code=0
+    alcove exec runs -- sh -c 'echo e >&2; exit 9' 2>said || code=$?
+    equal code "$code" 9
+    equal 'error output' "$(cat said)" e
+    code=0
+    alcove exec runs -- /bin/nothing 2>said || code=$?
+    equal 'code of one that is missing' "$code" 127
+    equal large "$(alcove exec runs -- sh -c 'head -c 3000000 /dev/zero | tr "\0" x' | wc -c)" \
+        3000000
+    alcove rm -f runs
+}
+
+has_terminals() {
+    start terminals base -- sleep 100000
+    holds_text size "$(script -q -c \
+        'stty rows 33 cols 99; alcove exec -it terminals -- sh -c "tty; stty size"' /dev/null)" \
+        '33 99'
+    alcove rm -f terminals
+}
+
+keeps_all_output() {
+    start talks base -- sh -c 'seq 1 20000'
+    ended_with talks 0
+    equal lines "$(alcove logs talks | wc -l)" 20000
+    equal last "$(alcove logs talks | tail -n 1)" 20000
+    alcove rm talks
+}
+
+stops_when_told() {
+    start stops base -- sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.1; done'
+    says stops ready
+    alcove stop stops
+    ended_with stops 9
+    start clings base -- sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done'
+    says clings ready
+    alcove stop --grace 100ms clings
+    ended_with clings 137
+    alcove rm stops clings
+}
+
+times_out() {
+    start late --timeout 3s --stop-grace 100ms base -- sleep 100000
+    ended_with late 124
+    holds_text ps "$(alcove ps --all late)" 'timed out'
+    alcove rm late
+}
+
+is_paused() {
+    local before
+    start pauses base -- sh -c 'i=0; while :; do echo "$((i += 1))"; sleep 0.05; done'
+    says pauses 3
+    alcove pause pauses
+    before=$(alcove logs pauses | tail -n 1)
+    equal state "$(state pauses)" paused
+    pause 1
+    equal 'said while paused' "$(alcove logs pauses | tail -n 1)" "$before"
+    alcove resume pauses
+    says pauses "$((before + 3))"
+    alcove rm -f pauses
+}
+
+runs_out_of_memory() {
+    start hungry base -- sh -c 'echo before; exec tail /dev/zero'
+    ends_out_of_memory hungry
+    all_tell_out_of_memory hungry
+    alcove rm hungry
+}
+
+is_counted() {
+    local stats
+    start counted --cpus 1 base -- sh -c 'while :; do :; done'
+    pause 1
+    stats=$(alcove stats --json counted | tr -d ' \n')
+    at_least 'CPU time' "$(number "$stats" user_microseconds)" 1
+    at_least memory "$(number "${stats#*\"memory\"}" current_bytes)" 1
+    alcove update --cpus 0.5 counted
+    holds_text limits "$(alcove ps counted)" '0.5'
+    alcove rm -f counted
+}
+
+outlives_the_agent() {
+    start lives base -- sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done'
+    says lives ready
+    alcove pause lives
+    kill_agent
+    start_agent
+    equal state "$(state lives)" paused
+    alcove resume lives
+    equal command "$(alcove exec lives -- echo inside)" inside
+    kill_agent
+    start_agent
+    alcove stop lives
+    ended_with lives 5
+    start ends-alone base -- sh -c 'echo ready; sleep 2; exit 6'
+    says ends-alone ready
+    kill_agent
+    pause 4
+    start_agent
+    ended_with ends-alone 6
+    alcove rm lives ends-alone
+}
+
+many_at_once() {
+    local number
+    for number in 1 2 3; do
+        alcove create --start --id "many-$number" --isolation "$isolation" --memory 96MiB base -- \
+            sh -c "exit $number" >/dev/null &
+    done
+    wait
+    for number in 1 2 3; do ended_with "many-$number" "$number"; done
+    alcove rm many-1 many-2 many-3
+}
+
+nothing_is_left() {
+    equal sandboxes "$(alcove ps --all --quiet)" ''
+    equal cgroups "$(groups_there)" ''
+    equal 'all else' "$(everything)" "$before_all"
+}
+
+check "$isolation: the agent offers it" is_the_agent_up
+before_all=$(everything)
+check "$isolation: ends by itself" ends_by_itself
+check "$isolation: sees what was asked for" sees_what_was_asked_for
+check "$isolation: ends by a signal" ends_by_a_signal
+check "$isolation: what is missing is told" what_is_missing_is_told
+check "$isolation: writes above its image" writes_above_its_image
+check "$isolation: runs further commands" runs_further_commands
+check "$isolation: has terminals" has_terminals
+check "$isolation: keeps all output" keeps_all_output
+check "$isolation: stops when told" stops_when_told
+check "$isolation: times out" times_out
+check "$isolation: is paused" is_paused
+check "$isolation: runs out of memory" runs_out_of_memory
+check "$isolation: is counted" is_counted
+check "$isolation: outlives the agent" outlives_the_agent
+check "$isolation: many at once" many_at_once
+check "$isolation: nothing is left" nothing_is_left
+kill -TERM "$(agent)"
+is_over "$(agent)"
+say_result
