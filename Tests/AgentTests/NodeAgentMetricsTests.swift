@@ -20,7 +20,7 @@ import Testing
         let names = ["slow", "left", "late", "refused"]
         let sandboxes = try names.map { try node.create($0) }
         node.world.plan([.waits])
-        let soon = MonotonicClock.nanoseconds(after: .milliseconds(1))
+        let soon = MonotonicClock.nanoseconds(after: .milliseconds(250))
         for (index, managed) in sandboxes.enumerated() {
             node.agent.start(managed, deadline: index == 2 ? soon : nil) { _ in }
         }
