@@ -149,7 +149,7 @@ extension NodeAgent {
         } then: { [self] (result: Result<any PreparedStart, SandboxError>) in
             guard case .success(let prepared) = result else { return next(result) }
             let times = metrics.scratchTimes
-            offload(to: workers, isBounded: isBounded) { () throws(SandboxError) in
+            offload(to: stored.depot.formatters, isBounded: isBounded) { () throws(SandboxError) in
                 let begun = MonotonicClock.nanoseconds
                 try prepared.makeScratch()
                 times.record(nanoseconds: MonotonicClock.nanoseconds - begun)

@@ -12,11 +12,16 @@ final class ImageDepot: Sendable {
     let holds: ImageHolds
     /// Those that import and check, which can take minutes.
     let importers: Workers
+    /// Those that make scratch space on the disk, so that nothing else waits behind many that are
+    /// made at once.
+    let formatters: Workers
     private let isClosing = Locked(false)
 
     /// More at once read from one disk and share few processors.
     private static let importsAtOnce = 2
     private static let importsWaiting = 64
+    private static let formatsAtOnce = 2
+    private static let formatsWaiting = 65536
 
     init(_ settings: NodeSettings) throws(AgentError) {
         var options = ImageStore.Options()
@@ -32,6 +37,8 @@ final class ImageDepot: Sendable {
         do throws(SystemCallError) {
             importers = try Workers(
                 threads: Self.importsAtOnce, queue: Self.importsWaiting, named: "importer")
+            formatters = try Workers(
+                threads: Self.formatsAtOnce, queue: Self.formatsWaiting, named: "formatter")
         } catch {
             throw AgentError("start threads: \(error)")
         }
@@ -44,6 +51,7 @@ final class ImageDepot: Sendable {
     func close() {
         isClosing.with { $0 = true }
         importers.stop(dropsWaiting: true)
+        formatters.stop(dropsWaiting: true)
     }
 
     /// Lets go of what is mounted and no longer in the store.
