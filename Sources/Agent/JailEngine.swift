@@ -129,8 +129,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
                     + " a directory", hint: "import it from an archive: `alcove image import`")
         }
         let spec = try guests.spec(
-            for: order, image: try source.open(), layers: try source.layerFiles(),
-            held: host.heldLimits)
+            for: order, layers: try source.layerFiles(), held: host.heldLimits)
         return try prepared(spec, try ImageTree.open(guests.root), order)
     }
 

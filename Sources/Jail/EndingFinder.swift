@@ -59,12 +59,16 @@ struct EndingFinder {
         .setUpFailed, "the microVM could not start, or go on",
         hint: "the last lines of its error output, by `alcove logs`, say why")
 
-    func describeExec(_ error: ErrorNumber) -> SandboxError {
-        switch error {
+    func describeExec(_ failure: ExecFailure) -> SandboxError {
+        let error = failure.error
+        if failure.isOfDirectory {
+            return SandboxError(.directoryMissing, "change to the working directory: \(error)")
+        }
+        return switch error {
         case .noEntry:
             SandboxError(
                 .commandNotExecutable, "execute `\(program)`: \(error)",
-                hint: "its interpreter or loader is not in the image")
+                hint: "it, its interpreter or its loader is not in the image")
         case .wouldBlock:
             SandboxError(
                 setUp: "execute `\(program)`: \(error)", error,

@@ -56,12 +56,6 @@ public struct ImageTree: ~Copyable, Sendable {
         }
     }
 
-    /// The workload's program inside. Checks its working directory, too.
-    public func program(of spec: SandboxSpec) throws(SandboxError) -> String {
-        try checkWorkingDirectory(of: spec)
-        return try resolveProgram(of: spec)
-    }
-
     /// Where the workload's program is inside: found along `PATH` if it is a bare name.
     func resolveProgram(of spec: SandboxSpec) throws(SandboxError) -> String {
         let name = spec.command.first ?? ""

@@ -2,6 +2,13 @@ internal import CInitProtocol
 internal import LinuxKernel
 internal import SandboxModel
 
+/// Why a workload could not be executed.
+struct ExecFailure: Equatable {
+    let error: ErrorNumber
+    /// Not the program: its working directory.
+    let isOfDirectory: Bool
+}
+
 /// Reads the records on a sandbox's report pipe. They come from inside, so nothing in them is
 /// believed that has not been checked, and no number of them grows memory.
 struct ReportReader {
@@ -12,7 +19,7 @@ struct ReportReader {
     /// The child is past its set-up, and uses none of its starter's memory any more.
     private(set) var isInitReady = false
     private(set) var setUpFailure: (call: Int, error: ErrorNumber)?
-    private(set) var execFailure: ErrorNumber?
+    private(set) var execFailure: ExecFailure?
     private(set) var started: UInt64?
     private(set) var denied: [Int32] = []
     private(set) var exit: SandboxOutcome.Exit?
@@ -80,7 +87,10 @@ struct ReportReader {
         case ALCOVE_REPORT_STARTED:
             started = time
             note("workload started", time)
-        case ALCOVE_REPORT_EXEC_FAILED: execFailure = ErrorNumber(rawValue: value)
+        case ALCOVE_REPORT_EXEC_FAILED:
+            execFailure = ExecFailure(
+                error: ErrorNumber(rawValue: value),
+                isOfDirectory: detail == UInt64(ALCOVE_STAGE_DIRECTORY.rawValue))
         case ALCOVE_REPORT_DENIED:
             if denied.count < Self.largestDeniedCount { denied.append(value) }
         case ALCOVE_REPORT_OUT_OF_MEMORY: isOutOfMemory = true

@@ -152,7 +152,7 @@ final class Monitor {
             if outOfMemory { reporter.tell(.outOfMemory) }
             end(.signaled(signal))
         case .process(.failed(let error, let stage)):
-            reporter.tell(.executionFailed(error: error))
+            reporter.tell(.executionFailed(error: error, stage: stage))
             Complaint.tell("\(GuestStage.text(stage)): \(ErrorNumber(rawValue: error))")
             end(.exited(error == ErrorNumber.noEntry.rawValue ? 127 : 126))
         case .process(.refused): end(.failed("the guest refused the workload"))

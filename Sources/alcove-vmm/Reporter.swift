@@ -6,7 +6,7 @@ internal import LinuxKernel
 struct Reporter {
     enum Event {
         case started(pid: Int32)
-        case executionFailed(error: Int32)
+        case executionFailed(error: Int32, stage: UInt32)
         case outOfMemory
         /// The guest or its monitor, not the workload.
         case failed
@@ -24,9 +24,10 @@ struct Reporter {
         case .started(let pid):
             record.kind = ALCOVE_REPORT_STARTED.rawValue
             record.value = pid
-        case .executionFailed(let error):
+        case .executionFailed(let error, let stage):
             record.kind = ALCOVE_REPORT_EXEC_FAILED.rawValue
             record.value = error
+            record.detail = UInt64(stage)
         case .outOfMemory: record.kind = ALCOVE_REPORT_OUT_OF_MEMORY.rawValue
         case .failed: record.kind = ALCOVE_REPORT_GUEST_FAILED.rawValue
         }

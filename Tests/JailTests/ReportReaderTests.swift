@@ -77,7 +77,7 @@ import Testing
         reader.take(record(ALCOVE_REPORT_SIGNALED, 9, 1))
         #expect(reader.setUpFailure?.call == 17)
         #expect(reader.setUpFailure?.error == .notPermitted)
-        #expect(reader.execFailure == .noEntry)
+        #expect(reader.execFailure?.error == .noEntry)
         #expect(reader.exit == .signaled(number: 9, name: "SIGKILL"))
     }
 

@@ -181,7 +181,7 @@ extension SandboxTests {
                 (
                     "script",
                     "execute `/app/script`: No such file or directory"
-                        + " (its interpreter or loader is not in the image)"
+                        + " (it, its interpreter or its loader is not in the image)"
                 ), ("garbage", "execute `/app/garbage`: Exec format error"),
             ] {
                 try expect(Refusal(126, line, [], "/app/\(name)"), image: image.path)

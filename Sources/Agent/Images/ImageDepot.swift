@@ -91,9 +91,10 @@ struct ImageSource: Sendable {
 }
 
 extension ImageSource {
-    /// The files of the layers, the topmost first, for a guest's disks.
+    /// The files of the layers, the topmost first, for a guest's disks. Nothing is mounted.
     func layerFiles() throws(SandboxError) -> [String] {
         do throws(ImageError) {
+            try depot.holds.ensure(all)
             return try depot.mounts.layers(of: image, under: layers).map(depot.store.layerPath)
         } catch {
             throw SandboxError(error, of: name)

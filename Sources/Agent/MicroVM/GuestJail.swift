@@ -84,18 +84,15 @@ struct GuestJail: Sendable {
     /// The sandbox that the jail makes for a guest.
     ///
     /// - Parameters:
-    ///   - image: the guest's root as the host sees it, to find the program in.
     ///   - layers: files of the guest's root, the topmost first.
     ///   - held: the limits that the node enforces by cgroups.
     func spec(
-        for order: EngineOrder, image: borrowing ImageTree, layers: [String],
-        held: Set<Limits.Kind>
+        for order: EngineOrder, layers: [String], held: Set<Limits.Kind>
     ) throws(SandboxError) -> SandboxSpec {
         let wanted = order.spec
         try Self.check(wanted)
-        let program = try image.program(of: wanted)
         var spec = SandboxSpec(image: root, command: [])
-        spec.command = [Place.monitor] + arguments(wanted, program, layers: layers.count)
+        spec.command = [Place.monitor] + arguments(wanted, layers: layers.count)
         spec.environment = wanted.environment
         spec.root = .readOnly
         spec.hostname = wanted.hostname
@@ -186,9 +183,7 @@ struct GuestJail: Sendable {
         }
     }
 
-    private func arguments(
-        _ wanted: SandboxSpec, _ program: String, layers: Int
-    ) -> [String] {
+    private func arguments(_ wanted: SandboxSpec, layers: Int) -> [String] {
         var words = [
             "run", "--kernel", Place.kernel, "--initial-files", Place.initialFiles, "--memory",
             "\(Self.memoryBytes(wanted.limits))", "--cpus", "\(Self.processors(wanted.limits))",
@@ -198,23 +193,26 @@ struct GuestJail: Sendable {
         for index in 0..<layers { words += ["--layer", "/dev/" + Place.layer(index)] }
         if wanted.root == .readOnly { words.append("--read-only") }
         if wanted.terminal { words.append("--terminal") }
-        return words + Self.process(wanted, program, wanted.command)
+        let process = ExecRequest(
+            command: wanted.command, environment: wanted.environment,
+            workingDirectory: wanted.workingDirectory)
+        return words + Self.words(of: process, in: wanted)
     }
 
-    /// What is said of a process in the guest.
-    private static func process(
-        _ wanted: SandboxSpec, _ program: String?, _ command: [String]
-    ) -> [String] {
-        var words = ["--user", "\(wanted.user.user):\(wanted.user.group)"]
-        if let program {
-            words += ["--workdir", wanted.workingDirectory, "--program", program]
-        }
+    /// What is said of a process in the guest. Its program is looked for there: the host mounts
+    /// nothing of an image that a guest runs.
+    private static func words(of process: ExecRequest, in wanted: SandboxSpec) -> [String] {
+        var words = [
+            "--user", "\(wanted.user.user):\(wanted.user.group)", "--workdir",
+            process.workingDirectory,
+        ]
+        for program in process.programs { words += ["--program", program] }
         for limit in wanted.processLimits {
             words += [
                 "--limit", "\(limit.resource.kernelLimit.rawValue):\(limit.soft):\(limit.hard)",
             ]
         }
-        return words + ["--"] + command
+        return words + ["--"] + process.command
     }
 
     // MARK: - Further commands
@@ -223,10 +221,8 @@ struct GuestJail: Sendable {
     func request(_ request: ExecRequest, in spec: SandboxSpec) throws(SandboxError) -> ExecRequest {
         try request.validate()
         var words = [Place.monitor, "exec", "--sockets", Place.sockets]
-        words += ["--workdir", request.workingDirectory]
-        for program in request.programs { words += ["--program", program] }
         words.append(request.terminal == nil ? "--input" : "--terminal")
-        words += Self.process(spec, nil, request.command)
+        words += Self.words(of: request, in: spec)
         return ExecRequest(
             command: words, environment: request.environment, workingDirectory: "/",
             terminal: request.terminal)

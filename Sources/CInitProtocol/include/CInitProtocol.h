@@ -14,7 +14,8 @@ enum alcove_report_kind {
     ALCOVE_REPORT_INIT_READY = 2,
     /// The workload is being executed. `value` is its pid inside.
     ALCOVE_REPORT_STARTED = 3,
-    /// The workload could not be executed. `value` is the error number.
+    /// The workload could not be executed. `value` is the error number, `detail` an
+    /// `alcove_execute_stage` where the monitor of a microVM tells it, otherwise 0.
     ALCOVE_REPORT_EXEC_FAILED = 4,
     /// A process made a denied call and was killed. `value` is the call's number, the upper half
     /// of `detail` the architecture, the lower half the pid.
