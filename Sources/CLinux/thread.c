@@ -2,6 +2,7 @@
 #include "CLinuxThread.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -77,3 +78,5 @@ void alcove_lock_wait(struct alcove_lock *lock) {
 void alcove_lock_signal(struct alcove_lock *lock) { pthread_cond_signal(&lock->condition); }
 
 void alcove_lock_signal_all(struct alcove_lock *lock) { pthread_cond_broadcast(&lock->condition); }
+
+void alcove_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }

@@ -94,6 +94,10 @@ public struct KernelThread: ~Copyable, Sendable {
         discard self
     }
 
+    /// Lets every thread allocate from the same heap: for the start of a program with few threads.
+    /// Heaps of their own would cost memory for each, and glibc opens a file when one shrinks.
+    public static func shareOneHeap() { alcove_use_one_heap() }
+
     /// A number that no other running thread of this process has.
     public static var currentIdentity: UInt64 { alcove_thread_identity() }
 

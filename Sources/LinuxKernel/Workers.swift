@@ -13,17 +13,41 @@ public final class Workers: Sendable {
 
     private let queue = Locked(Queue())
     private let limit: Int
+    private let name: String
 
-    /// - Parameter queue: how many jobs can wait.
+    /// - Parameters:
+    ///   - threads: none for work that waits until there are some: see ``add(threads:first:)``.
+    ///   - queue: how many jobs can wait.
     public init(threads: Int, queue limit: Int, named name: String = "worker")
         throws(SystemCallError)
     {
         self.limit = limit
-        for index in 0..<threads {
-            queue.with { $0.running += 1 }
+        self.name = name
+        try add(threads: threads)
+    }
+
+    /// Makes further threads.
+    ///
+    /// - Parameter first: called on each of them before any work.
+    public func add(
+        threads: Int, first: @escaping @Sendable () -> Void = {}
+    ) throws(SystemCallError) {
+        for _ in 0..<threads {
+            let index = queue.with { queue in
+                defer { queue.running += 1 }
+                return queue.running
+            }
             let queue = queue
-            // Nobody joins it: `stop` waits for the counter.
-            _ = try KernelThread(named: "\(name)-\(index)") { Self.work(queue) }
+            do throws(SystemCallError) {
+                // Nobody joins it: `stop` waits for the counter.
+                _ = try KernelThread(named: "\(name)-\(index)") {
+                    first()
+                    Self.work(queue)
+                }
+            } catch {
+                queue.with { $0.running -= 1 }
+                throw error
+            }
         }
     }
 

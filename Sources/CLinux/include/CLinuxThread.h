@@ -15,6 +15,9 @@ void alcove_thread_join(uint64_t thread);
 /// Gives a thread's memory back when it ends, without somebody who waits for it.
 void alcove_thread_detach(uint64_t thread);
 
+/// Lets every thread allocate from the same heap, from now on.
+void alcove_use_one_heap(void);
+
 /// A number that no other running thread of this process has.
 static inline uint64_t alcove_thread_identity(void) {
     return (uint64_t)(uintptr_t)__builtin_thread_pointer();
