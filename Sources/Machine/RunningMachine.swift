@@ -24,17 +24,23 @@ public final class RunningMachine: Sendable {
     }
 
     func start(
-        on bus: DeviceBus, onEnd: @escaping @Sendable (MachineEnd) -> Void
+        on bus: DeviceBus, behind fences: MonitorFences?,
+        onEnd: @escaping @Sendable (MachineEnd) -> Void
     ) throws(SystemCallError) {
-        // Those that wait for the first one, before it runs.
-        for processor in processors.reversed() {
-            do throws(SystemCallError) {
-                try processor.start(on: bus) { [weak self] end in self?.end(end, onEnd) }
-            } catch {
-                stop()
-                throw error
+        let first = fences?.first(on: .processor, threads: processors.count)
+        do throws(SystemCallError) {
+            // Those that wait for the first one, before it runs.
+            for processor in processors.reversed() {
+                try processor.start(on: bus, first: first) { [weak self] end in
+                    self?.end(end, onEnd)
+                }
             }
+            try fences?.complete()
+        } catch {
+            stop()
+            throw error
         }
+        if fences != nil { resume() }
     }
 
     /// The first processor that ends the guest ends it for all.

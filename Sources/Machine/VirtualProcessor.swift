@@ -40,14 +40,22 @@ final class VirtualProcessor: Sendable {
 
     /// Starts the thread.
     ///
-    /// - Parameter onEnd: called on that thread when the guest ended by this processor.
+    /// - Parameters:
+    ///   - first: called on that thread when nothing is left to be set up. It is paused then.
+    ///   - onEnd: called on that thread when the guest ended by this processor.
     func start(
-        on bus: DeviceBus, onEnd: @escaping @Sendable (MachineEnd) -> Void
+        on bus: DeviceBus, first: (@Sendable () -> Void)?,
+        onEnd: @escaping @Sendable (MachineEnd) -> Void
     ) throws(SystemCallError) {
-        state.with { $0.isStarted = true }
+        state.with { state in
+            state.isStarted = true
+            if first != nil { state.wanted = .paused }
+        }
         do throws(SystemCallError) {
             // Nobody joins it: it tells when it is gone.
-            _ = try KernelThread(named: "vcpu-\(index)") { self.run(on: bus, onEnd: onEnd) }
+            _ = try KernelThread(named: "vcpu-\(index)") {
+                self.run(on: bus, first: first, onEnd: onEnd)
+            }
         } catch {
             state.with { $0.isStarted = false }
             throw error
@@ -78,8 +86,10 @@ final class VirtualProcessor: Sendable {
 
     // MARK: - On its thread
 
-    private func run(on bus: DeviceBus, onEnd: @Sendable (MachineEnd) -> Void) {
-        if let end = runToEnd(on: bus) { onEnd(end) }
+    private func run(
+        on bus: DeviceBus, first: (@Sendable () -> Void)?, onEnd: @Sendable (MachineEnd) -> Void
+    ) {
+        if let end = runToEnd(on: bus, first: first) { onEnd(end) }
         state.with {
             $0.isGone = true
             $0.thread = nil
@@ -88,11 +98,16 @@ final class VirtualProcessor: Sendable {
     }
 
     /// How the guest ended by this processor; nil when it was told to stop.
-    private func runToEnd(on bus: DeviceBus) -> MachineEnd? {
+    private func runToEnd(on bus: DeviceBus, first: (@Sendable () -> Void)?) -> MachineEnd? {
         let number = KernelThread.currentNumber
         state.with { $0.thread = number }
         do throws(SystemCallError) {
-            try cpu.interrupt(by: Self.kick)
+            let preparation = Result { () throws(SystemCallError) in
+                try cpu.interrupt(by: Self.kick)
+            }
+            // In any case: somebody waits for it.
+            first?()
+            try preparation.get()
             while mayGoOn() {
                 let exit = try cpu.run()
                 if let end = handle(exit, on: bus) { return end }

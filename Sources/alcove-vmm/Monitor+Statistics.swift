@@ -23,6 +23,10 @@ extension Monitor {
             (machine?.failures ?? []).map {
                 ["device": .string("\($0.device)"), "reason": .string("\($0.fault)")]
             })
+        object["fences"] = [
+            "calls": .bool(fences.kinds.contains(.calls)),
+            "landlock": JSONValue(fences.landlockVersion ?? 0),
+        ]
         object["timeline"] = .array(
             timeline.moments.map {
                 ["stage": .string($0.stage), "nanoseconds": JSONValue($0.nanoseconds)]

@@ -25,6 +25,7 @@ final class Monitor {
     private(set) var machine: RunningMachine?
     private(set) var session: GuestSession?
     var devices = MonitorDevices()
+    let fences: MonitorFences
     private(set) var outcome: Outcome?
     var isPaused = false
     private(set) var isReady = false
@@ -32,6 +33,9 @@ final class Monitor {
     private var askers: [(GuestStatistics) -> Void] = []
 
     static func run(_ options: RunOptions) throws -> Int32 {
+        if options.fences.isEmpty {
+            Complaint.tell("WARNING: --no-fences: nothing keeps a guest that takes alcove-vmm over")
+        }
         let monitor = try Monitor(options)
         let reporter = monitor.reporter
         do {
@@ -48,6 +52,7 @@ final class Monitor {
         self.options = options
         timeline = Timeline()
         reporter = Reporter(options.reports)
+        fences = MonitorFences(options.fences)
         loop = try EventLoop(named: "devices")
         terminal = options.hasTerminal ? RawTerminal() : nil
         console =
@@ -78,13 +83,33 @@ final class Monitor {
         if let path = options.control {
             devices.control = try ControlServer(path, self)
         }
-        let loop = loop
+        // Everything is open that ever will be.
+        try fences.refuseFiles()
+        try devices.startThreads(options, behind: fences)
+        timeline.reached("files refused")
         let ends = GuestEnds()
         ends.onEnd = { [weak self] in self?.guestEnded($0) }
-        machine = try prepared.start(console: options.hasConsole ? console : nil) { end in
-            loop.enqueue { ends.tell(end) }
-        }
+        machine = try prepared.start(
+            console: options.hasConsole ? console : nil, fences: fences, onEnd: onEnd(ends))
         timeline.reached("guest entered")
+    }
+
+    /// What a processor's thread does when the guest has ended.
+    private func onEnd(_ ends: GuestEnds) -> @Sendable (MachineEnd) -> Void {
+        let loop = loop
+        #if DEBUG
+            if let takeover = options.takeover {
+                let workers = devices.diskWorkers
+                return { _ in
+                    switch takeover.thread {
+                    case .processor: takeover.perform()
+                    case .disk: workers?.run { takeover.perform() }
+                    case .devices: loop.enqueue { takeover.perform() }
+                    }
+                }
+            }
+        #endif
+        return { end in loop.enqueue { ends.tell(end) } }
     }
 
     // MARK: - The guest

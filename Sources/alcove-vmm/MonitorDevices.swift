@@ -13,6 +13,7 @@ struct MonitorDevices {
     var control: ControlServer?
     private(set) var sockets: SocketDevice?
     private(set) var disks: [BlockDevice] = []
+    private(set) var diskWorkers: Workers?
 
     /// Adds the devices in the order that alcove-init expects: layers, then the disk for what is
     /// written, then those that are found by what they are.
@@ -34,12 +35,11 @@ struct MonitorDevices {
         try machine.attach(EntropyDevice())
     }
 
-    /// One thread for what blocks on a disk; a guest with more processors gets a second one.
     private mutating func attachDisks(
         _ options: RunOptions, to machine: inout PreparedMachine
     ) throws {
-        let workers = try Workers(
-            threads: options.machine.processors > 1 ? 2 : 1, queue: 1024, named: "disk")
+        let workers = try Workers(threads: 0, queue: 1024, named: "disk")
+        diskWorkers = workers
         for (index, path) in options.layers.enumerated() {
             let disk = try BlockDevice(
                 Files.open(path, .readOnly), isReadOnly: true, serial: "layer-\(index)",
@@ -54,6 +54,12 @@ struct MonitorDevices {
             disks.append(disk)
             try machine.attach(disk)
         }
+    }
+
+    /// One thread for what blocks on a disk; a guest with more processors gets a second one.
+    func startThreads(_ options: RunOptions, behind fences: MonitorFences) throws {
+        let count = options.machine.processors > 1 ? 2 : 1
+        try diskWorkers?.add(threads: count, first: fences.first(on: .disk, threads: count))
     }
 
     /// Does what a word of the control socket asks of a device.

@@ -30,6 +30,10 @@ struct RunOptions {
     /// Descriptors that get records for the host. See `alcove_report`.
     var reports: [Int32]
     var showsTimeline: Bool
+    var fences = MonitorFences.Kinds.all
+    #if DEBUG
+        var takeover: Takeover?
+    #endif
 }
 
 /// The command line of `alcove-vmm run`.
@@ -87,6 +91,10 @@ enum RunFlags {
             Flag(
                 "report", value: "FD", repeatable: true,
                 help: "a descriptor that gets records of how it goes"),
+            Flag(
+                "no-fences",
+                help: "let alcove-vmm do all that its user may, for debugging: a guest that takes"
+                    + " it over can do so too"),
         ],
         trailing: .command)
 
@@ -103,7 +111,7 @@ enum RunFlags {
         machine.hasIntervalTimer = parsed.isOn("interval-timer")
         let ways = PreparedMachine.BootProtocol.allCases.map(\.rawValue)
         let way = try parsed.choice("boot", of: ways)
-        return RunOptions(
+        var options = RunOptions(
             machine: machine, kernel: kernel, initialFiles: files, layers: parsed.strings("layer"),
             isReadOnly: parsed.isOn("read-only"), scratch: try scratch(parsed),
             way: way.flatMap { PreparedMachine.BootProtocol(rawValue: $0) } ?? .linux,
@@ -112,6 +120,8 @@ enum RunFlags {
             hasTerminal: parsed.isOn("terminal"), control: parsed.string("control"),
             sockets: parsed.string("sockets"), reports: try reports(parsed),
             showsTimeline: parsed.isOn("timeline"))
+        if parsed.isOn("no-fences") { options.fences = [] }
+        return options
     }
 
     private static func scratch(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Scratch {

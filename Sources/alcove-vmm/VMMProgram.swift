@@ -5,7 +5,13 @@ internal import LinuxKernel
 enum VMMProgram {
     static let program = Program(
         "alcove-vmm", summary: "run one microVM under KVM, and speak to one that runs",
-        commands: [RunFlags.command, ExecFlags.command, ControlFlags.command, version])
+        commands: [RunFlags.command, ExecFlags.command, ControlFlags.command] + further)
+
+    #if DEBUG
+        private static let further = [version, Takeover.command]
+    #else
+        private static let further = [version]
+    #endif
 
     private static let version = Command(
         "version", of: "alcove-vmm", summary: "print the version")
@@ -34,6 +40,9 @@ enum VMMProgram {
         case RunFlags.command.path: return try Monitor.run(try RunFlags.options(parsed))
         case ExecFlags.command.path: return try GuestCommand.run(parsed)
         case ControlFlags.command.path: return try ControlClient.run(parsed)
+        #if DEBUG
+            case Takeover.command.path: return try Takeover.run(parsed)
+        #endif
         default:
             StandardStream.output.write("alcove-vmm \(VMMVersion.text)\n")
             return 0

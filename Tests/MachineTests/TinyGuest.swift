@@ -28,6 +28,13 @@ struct TinyGuest {
         add([0xc7, 0x05] + Self.little(UInt32(address)) + Self.little(value))
     }
 
+    /// Writes half a number.
+    mutating func storeHalf(_ value: UInt16, _ address: UInt64) {
+        // mov word [address], value
+        add([0x66, 0xc7, 0x05] + Self.little(UInt32(address)))
+        add([UInt8(value & 0xff), UInt8(value >> 8)])
+    }
+
     /// Copies a number.
     mutating func copy(from: UInt64, to: UInt64) {
         // mov eax, [from]; mov [to], eax
