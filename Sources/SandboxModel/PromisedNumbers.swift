@@ -47,6 +47,9 @@ public enum PromisedNumbers {
     /// Copies in memory of what 1,000 sandboxes of an image read of it, at most.
     public static let imagePageCopies = 1
 
+    /// What a guest with 128 MiB executes from its kernel's entry until it is ready, at most.
+    public static let guestStartInstructions = 20_000_000
+
     /// The file of `alcove-init`, stripped.
     public static let initFileKilobytes = 160
     /// What a running `alcove-init` holds of memory, shared pages included.
