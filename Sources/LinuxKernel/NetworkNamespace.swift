@@ -29,11 +29,32 @@ public final class NetworkNamespace: Sendable {
         } catch {
             failure = error
         }
-        try checked(
-            systemCall(__NR_setns, UInt64(argument: own.rawValue), Namespaces.network.rawValue),
-            "setns", "network")
+        try join(own.rawValue)
         if let failure { throw failure }
         return made
+    }
+
+    /// Does something on the calling thread, which is in this namespace for the time.
+    public func enter<Result: ~Copyable>(
+        _ body: () throws(SystemCallError) -> Result
+    ) throws(SystemCallError) -> Result {
+        let own = try Files.open("/proc/thread-self/ns/net", .readOnly)
+        try Self.join(descriptor)
+        let result: Result
+        do throws(SystemCallError) {
+            result = try body()
+        } catch {
+            try? Self.join(own.rawValue)
+            throw error
+        }
+        try Self.join(own.rawValue)
+        return result
+    }
+
+    private static func join(_ number: Int32) throws(SystemCallError) {
+        try checked(
+            systemCall(__NR_setns, UInt64(argument: number), Namespaces.network.rawValue),
+            "setns", "network")
     }
 
     private static func raiseLoopback() throws(SystemCallError) {

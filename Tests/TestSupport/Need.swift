@@ -25,6 +25,8 @@ public enum Need: String, CaseIterable, Sendable {
     case erofs
     /// Files can be made block devices.
     case loopDevices = "loop-devices"
+    /// Links whose other end is a process can be made.
+    case tun
     /// A program is on the `PATH`.
     case git
     case bash
@@ -77,6 +79,7 @@ public enum Need: String, CaseIterable, Sendable {
         case .overlay: "needs overlay in `/proc/filesystems`"
         case .erofs: "needs erofs in `/proc/filesystems`"
         case .loopDevices: "needs a `/dev/loop-control` that opens"
+        case .tun: "needs a `/dev/net/tun` that opens"
         case .skopeo, .umoci, .buildah:
             "needs `\(program)` on the PATH (`scripts/setup --image-tools` installs it)"
         case .pythonImage:
@@ -111,6 +114,7 @@ public enum Need: String, CaseIterable, Sendable {
         case .cgroupIO: Host.cgroupControllers.contains("io")
         case .erofs: Host.fileSystems.contains("erofs")
         case .loopDevices: Host.opens("/dev/loop-control")
+        case .tun: Host.opens("/dev/net/tun")
         case .overlay: Host.fileSystems.contains("overlay")
         case .pythonEnvironment: PythonEnvironment.isComplete
         case .pythonImage: Host.exists(PackageRoot.path("build/rootfs/python.oci.tar"))
