@@ -24,12 +24,12 @@ extension SocketDevice {
 
     private func takePacket(_ link: DeviceLink) throws(DeviceFault) {
         let readable = chain.readableCount
-        guard readable >= SocketHeader.size else { return count(\.dropped, 1) }
-        try readHeader(link)
+        guard readable >= SocketHeader.size else { return counters.dropped &+= 1 }
+        try chain.read(into: &headerBytes, from: link.memory)
         let header = SocketHeader(headerBytes)
         guard header.sourceCID == cid, header.targetCID == SocketHeader.hostCID,
             Int(header.count) <= readable - SocketHeader.size
-        else { return count(\.dropped, 1) }
+        else { return counters.dropped &+= 1 }
         let ports = SocketPorts(guest: header.sourcePort, host: header.targetPort)
         guard header.kind == SocketHeader.stream else { return refuse(header, ports) }
         guard let connection = table[ports] else {
@@ -42,21 +42,9 @@ extension SocketDevice {
         enqueue(connection)
     }
 
-    private func readHeader(_ link: DeviceLink) throws(DeviceFault) {
-        guard let first = chain.readable.first, first.count >= SocketHeader.size else {
-            headerBytes = try chain.read(SocketHeader.size, from: link.memory)
-            return
-        }
-        do throws(GuestMemoryError) {
-            try link.memory.read(first.prefix(SocketHeader.size), into: &headerBytes, at: 0)
-        } catch {
-            throw .outsideMemory(error)
-        }
-    }
-
     /// Answers a packet that belongs to no connection. One that ends a connection has no answer.
     private func refuse(_ header: SocketHeader, _ ports: SocketPorts) {
-        count(\.dropped, 1)
+        counters.dropped &+= 1
         guard header.operation != SocketHeader.Operation.reset else { return }
         replies.append(
             SocketHeader(to: cid, ports, SocketHeader.Operation.reset, kind: header.kind))
@@ -67,12 +55,12 @@ extension SocketDevice {
         guard hasRoom, let descriptor = open(port: ports.host),
             let connection = add(ports, descriptor, stage: .open, owed: .response)
         else {
-            count(\.refused, 1)
+            counters.refused &+= 1
             replies.append(SocketHeader(to: cid, ports, SocketHeader.Operation.reset))
             return
         }
         connection.takeCredit(header)
-        count(\.opened, 1)
+        counters.opened &+= 1
     }
 
     private func take(
@@ -83,7 +71,7 @@ extension SocketDevice {
         case .connecting:
             connection.takeCredit(header)
             if isReset {
-                count(\.refused, 1)
+                counters.refused &+= 1
                 remove(connection)
             } else if header.operation == SocketHeader.Operation.response,
                 !connection.owed.contains(.request)
@@ -139,7 +127,7 @@ extension SocketDevice {
 
     /// Ends a connection whose guest does what it may not.
     private func breakOff(_ connection: SocketConnection) {
-        count(\.resets, 1)
+        counters.resets &+= 1
         reset(connection)
     }
 
@@ -151,7 +139,7 @@ extension SocketDevice {
         }
         guard count > 0 else { return }
         connection.arrived(count)
-        self.count(\.bytesFromGuest, count)
+        counters.bytesFromGuest &+= UInt64(count)
         guard !connection.hostEnds.contains(.receives) else {
             // The guest hears that it is in vain, if it has not yet.
             return connection.forwarded(count)
@@ -180,32 +168,5 @@ extension SocketDevice {
             throw .outsideMemory(error)
         }
         connection.updateWatch()
-    }
-}
-
-extension [GuestRange] {
-    /// Adds where a part of these is in this process, at most `count` bytes, in as many parts as a
-    /// call takes.
-    func append(
-        to parts: inout [MemoryPart], skipping skip: Int, count: Int, _ memory: GuestMemory
-    ) throws(DeviceFault) {
-        var skip = skip
-        var left = count
-        for range in self where left > 0 && parts.count < Descriptor.mostParts {
-            if skip >= range.count {
-                skip -= range.count
-                continue
-            }
-            let piece = range.dropFirst(skip).prefix(left)
-            skip = 0
-            left -= piece.count
-            do throws(GuestMemoryError) {
-                parts.append(
-                    MemoryPart(
-                        address: try memory.hostAddress(of: piece), count: UInt64(piece.count)))
-            } catch {
-                throw .outsideMemory(error)
-            }
-        }
     }
 }

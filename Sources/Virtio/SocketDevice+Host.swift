@@ -20,7 +20,7 @@ extension SocketDevice {
             do throws(SystemCallError) {
                 guard let descriptor = try UnixSockets.accept(listener.descriptor) else { return }
                 guard hasRoom else {
-                    count(\.refused, 1)
+                    counters.refused &+= 1
                     continue
                 }
                 greet(descriptor)
@@ -47,13 +47,13 @@ extension SocketDevice {
                 try self.hear(greeting)
             }
         }
-        guard let watch else { return count(\.refused, 1) }
+        guard let watch else { return counters.refused &+= 1 }
         greeting.watch = watch
         greeting.timer = link.loop.schedule(after: settings.connectTimeout) {
             [weak self, weak greeting] in
             link.perform { () throws(DeviceFault) in
                 guard let self, let greeting else { return }
-                self.count(\.refused, 1)
+                self.counters.refused &+= 1
                 self.forget(greeting)
             }
         }
@@ -64,7 +64,7 @@ extension SocketDevice {
         switch greeting.read() {
         case .more: return
         case .bad:
-            count(\.refused, 1)
+            counters.refused &+= 1
             forget(greeting)
         case .port(let port):
             let descriptor = greeting.takeDescriptor()
@@ -87,7 +87,7 @@ extension SocketDevice {
         guard hasRoom, let ports = takePorts(toGuestPort: port),
             let connection = add(
                 ports, descriptor, stage: .connecting, owed: .request, isGreeted: isGreeted)
-        else { return count(\.refused, 1) }
+        else { return counters.refused &+= 1 }
         expect(connection, within: settings.connectTimeout, counting: \.refused)
     }
 
@@ -201,7 +201,7 @@ extension SocketDevice {
     func taken(_ connection: SocketConnection) {
         cancelTimer(connection)
         connection.stage = .open
-        count(\.opened, 1)
+        counters.opened &+= 1
         if connection.isGreeted {
             let line = Array("OK \(connection.ports.host)\n".utf8)
             // The socket is empty: what does not go as a whole goes nowhere.

@@ -100,15 +100,7 @@ extension SocketDevice {
         _ header: SocketHeader, _ chain: DescriptorChain, _ link: DeviceLink
     ) throws(DeviceFault) {
         header.write(into: &headerBytes)
-        if let first = chain.writable.first, first.count >= SocketHeader.size {
-            do throws(GuestMemoryError) {
-                try link.memory.write(headerBytes, to: first.start)
-            } catch {
-                throw .outsideMemory(error)
-            }
-        } else {
-            try chain.write(headerBytes, to: link.memory)
-        }
+        try chain.write(start: headerBytes, to: link.memory)
         try link.giveBack(
             chain.head, to: Queue.toGuest, written: SocketHeader.size + Int(header.count))
     }
@@ -207,7 +199,7 @@ extension SocketDevice {
             used += 1
         }
         connection.sent(count)
-        self.count(\.bytesToGuest, count)
+        counters.bytesToGuest &+= UInt64(count)
     }
 
     /// There is nothing to read for now: the loop tells of more.

@@ -88,7 +88,6 @@ public final class SocketDevice: VirtioDevice, @unchecked Sendable {
     /// The sum of what the guest may send without its being passed on.
     var promised = 0
     private var owesResetEvent = false
-    private var counts = SocketCounters()
 
     // Used again and again.
     var chain = DescriptorChain()
@@ -160,15 +159,9 @@ public final class SocketDevice: VirtioDevice, @unchecked Sendable {
     }
 
     /// Used with the device's lock held: see ``VirtioTransport/withDevice(_:)``.
-    public var counters: SocketCounters { counts }
+    public internal(set) var counters = SocketCounters()
     /// How many connections there are. Used as ``counters``.
     public var connections: Int { table.count }
-
-    func count<Number: FixedWidthInteger>(
-        _ counter: WritableKeyPath<SocketCounters, UInt64>, _ number: Number
-    ) {
-        counts[keyPath: counter] &+= UInt64(number)
-    }
 
     // MARK: - The device
 
@@ -286,7 +279,7 @@ public final class SocketDevice: VirtioDevice, @unchecked Sendable {
             link.perform { () throws(DeviceFault) in
                 guard let self, let connection else { return }
                 connection.timer = nil
-                self.count(counter, 1)
+                self.counters[keyPath: counter] &+= 1
                 self.reset(connection)
                 try self.serveGuest()
             }

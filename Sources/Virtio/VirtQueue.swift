@@ -119,6 +119,23 @@ public struct VirtQueue: Sendable {
         nextUsed = index
     }
 
+    /// Gives requests back that belong together: the driver sees all of them or none.
+    public mutating func giveBack(
+        _ requests: [(head: UInt16, written: Int)]
+    ) throws(DeviceFault) {
+        var index = nextUsed
+        try access { () throws(GuestMemoryError) in
+            for request in requests {
+                let entry = layout.usedEntry(index)
+                try memory.store32(UInt32(request.head), entry)
+                try memory.store32(UInt32(clamping: request.written), entry.advanced(by: 4))
+                index &+= 1
+            }
+            try memory.store16Releasing(index, layout.usedIndex)
+        }
+        nextUsed = index
+    }
+
     /// Whether the driver wants to be told of what was given back since this was asked last.
     public mutating func wantsInterrupt() throws(DeviceFault) -> Bool {
         guard nextUsed != toldUsed else { return false }
