@@ -3,7 +3,7 @@ internal import Machine
 /// What the guest's kernel and its first process are told.
 enum KernelCommandLine {
     /// The kernel's own words. Those of rootfs/kernel/cmdline, which a test compares.
-    static let standard = ["quiet", "reboot=k", "panic=-1"]
+    static let standard = ["initcall_blacklist=slab_sysfs_init,param_sysfs_init"]
     /// For a guest of one processor.
     static let single = ["noreplace-smp"]
 
@@ -11,8 +11,7 @@ enum KernelCommandLine {
         var words = standard
         if options.machine.processors == 1 { words += single }
         if options.hasConsole {
-            words.removeAll { $0 == "quiet" }
-            words += ["console=ttyS0", "earlyprintk=ttyS0"]
+            words += ["console=ttyS0", "earlyprintk=ttyS0", "loglevel=7"]
         }
         return words + options.kernelWords
     }

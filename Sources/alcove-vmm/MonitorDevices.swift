@@ -1,5 +1,4 @@
 internal import CInitProtocol
-internal import JSON
 internal import LinuxKernel
 internal import Machine
 internal import Virtio
@@ -12,7 +11,9 @@ struct MonitorDevices {
     var signals: SignalRelay?
     var control: ControlServer?
     private(set) var sockets: SocketDevice?
-    private(set) var disks: [BlockDevice] = []
+    private(set) var disks: [(device: BlockDevice, transport: VirtioTransport)] = []
+    private(set) var balloon: (device: BalloonDevice, transport: VirtioTransport)?
+    private(set) var network: (device: NetworkDevice, transport: VirtioTransport)?
     private(set) var diskWorkers: Workers?
 
     /// Adds the devices in the order that alcove-init expects: layers, then the disk for what is
@@ -33,6 +34,13 @@ struct MonitorDevices {
         self.sockets = sockets
         try machine.attach(sockets)
         try machine.attach(EntropyDevice())
+        let balloon = BalloonDevice()
+        self.balloon = (balloon, try machine.attach(balloon))
+        if let link = options.link {
+            let device = try NetworkDevice(
+                TapDevice.open(link.name), NetworkDevice.Settings(link.address))
+            network = (device, try machine.attach(device))
+        }
     }
 
     private mutating func attachDisks(
@@ -44,15 +52,13 @@ struct MonitorDevices {
             let disk = try BlockDevice(
                 Files.open(path, .readOnly), isReadOnly: true, serial: "layer-\(index)",
                 workers: workers)
-            disks.append(disk)
-            try machine.attach(disk)
+            disks.append((disk, try machine.attach(disk)))
         }
         if case .disk(let path) = options.scratch {
             let disk = try BlockDevice(
                 Files.open(path, .readWrite), isReadOnly: false, serial: "scratch",
                 workers: workers)
-            disks.append(disk)
-            try machine.attach(disk)
+            disks.append((disk, try machine.attach(disk)))
         }
     }
 
@@ -60,24 +66,6 @@ struct MonitorDevices {
     func startThreads(_ options: RunOptions, behind fences: MonitorFences) throws {
         let count = options.machine.processors > 1 ? 2 : 1
         try diskWorkers?.add(threads: count, first: fences.first(on: .disk, threads: count))
-    }
-
-    /// Does what a word of the control socket asks of a device.
-    func perform(_ word: String, _ request: JSONValue) throws(ControlError) {
-        throw ControlError(reason: "there is no such word")
-    }
-
-    /// Counters of each device.
-    var statistics: [JSONValue] {
-        let counters = sockets?.counters ?? SocketCounters()
-        return [
-            [
-                "device": "socket", "opened": JSONValue(counters.opened),
-                "refused": JSONValue(counters.refused), "resets": JSONValue(counters.resets),
-                "bytes_from_guest": JSONValue(counters.bytesFromGuest),
-                "bytes_to_guest": JSONValue(counters.bytesToGuest),
-            ]
-        ]
     }
 }
 

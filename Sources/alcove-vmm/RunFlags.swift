@@ -2,6 +2,7 @@ internal import Console
 internal import GuestLink
 internal import LinuxKernel
 internal import Machine
+internal import Virtio
 
 /// What a microVM is made of and what runs in it.
 struct RunOptions {
@@ -25,6 +26,8 @@ struct RunOptions {
     var hostname: String
     var start: GuestStart
     var hasTerminal: Bool
+    /// A TAP of the network namespace that the monitor runs in.
+    var link: (name: String, address: HardwareAddress)?
     var control: String?
     var sockets: String?
     /// Descriptors that get records for the host. See `alcove_report`.
@@ -78,6 +81,10 @@ enum RunFlags {
             Flag(
                 "sockets", value: "PATH",
                 help: "where programs reach ports of the guest, by `CONNECT PORT`"),
+            Flag("tap", value: "NAME", help: "a TAP that becomes the guest's link"),
+            Flag(
+                "mac", value: "ADDRESS", default: "02:00:00:00:00:01",
+                help: "the hardware address of the guest's link"),
             Flag(
                 "boot", value: "PROTOCOL", default: "linux",
                 help: "how the kernel is entered: linux or pvh"),
@@ -117,7 +124,8 @@ enum RunFlags {
             way: way.flatMap { PreparedMachine.BootProtocol(rawValue: $0) } ?? .linux,
             kernelWords: parsed.strings("kernel-word"), hasConsole: parsed.isOn("console"),
             hostname: parsed.string("hostname") ?? "sandbox", start: try start(parsed),
-            hasTerminal: parsed.isOn("terminal"), control: parsed.string("control"),
+            hasTerminal: parsed.isOn("terminal"), link: try link(parsed),
+            control: parsed.string("control"),
             sockets: parsed.string("sockets"), reports: try reports(parsed),
             showsTimeline: parsed.isOn("timeline"))
         if parsed.isOn("no-fences") { options.fences = [] }
@@ -127,6 +135,19 @@ enum RunFlags {
     private static func scratch(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Scratch {
         if let path = parsed.string("scratch-disk") { return .disk(path: path) }
         return .memory(bytes: try parsed.bytes("scratch") ?? 0)
+    }
+
+    private static func link(
+        _ parsed: ParsedCommand
+    ) throws(FlagError) -> (name: String, address: HardwareAddress)? {
+        guard let name = parsed.string("tap") else { return nil }
+        let bytes = (parsed.string("mac") ?? "").split(separator: ":").compactMap {
+            UInt8($0, radix: 16)
+        }
+        guard let address = HardwareAddress(bytes) else {
+            throw parsed.refuse("mac", "is no hardware address")
+        }
+        return (name, address)
     }
 
     private static func reports(_ parsed: ParsedCommand) throws(FlagError) -> [Int32] {

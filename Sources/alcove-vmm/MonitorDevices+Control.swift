@@ -1,0 +1,105 @@
+internal import JSON
+internal import Virtio
+
+// What the control socket asks of devices, and what they tell.
+extension MonitorDevices {
+    private static let pageBytes: UInt64 = 4096
+
+    /// Does what a word of the control socket asks of a device.
+    func perform(_ word: String, _ request: JSONValue) throws(ControlError) {
+        switch word {
+        case "balloon": try fillBalloon(request)
+        case "limits": try limit(request)
+        default: throw ControlError(reason: "there is no such word")
+        }
+    }
+
+    private func fillBalloon(_ request: JSONValue) throws(ControlError) {
+        guard let bytes = request["bytes"]?.uint64, bytes / Self.pageBytes <= UInt64(UInt32.max)
+        else {
+            throw ControlError(reason: "`bytes` is how much of its memory the guest gives back")
+        }
+        guard let balloon else { return }
+        balloon.transport.withDevice { _ in
+            balloon.device.setTarget(pages: UInt32(bytes / Self.pageBytes))
+        }
+    }
+
+    /// Rates of disks and of the network, each a number a second; 0 takes a limit away.
+    private func limit(_ request: JSONValue) throws(ControlError) {
+        let disk = try limits(request, "disk")
+        let toGuest = try limits(request, "receive")
+        let fromGuest = try limits(request, "send")
+        for (device, transport) in disks {
+            transport.withDevice { _ in device.setLimits(disk) }
+        }
+        guard let network else { return }
+        network.transport.withDevice { _ in
+            network.device.change(fromGuest: fromGuest, toGuest: toGuest)
+        }
+    }
+
+    private func limits(_ request: JSONValue, _ what: String) throws(ControlError) -> TransferLimits
+    {
+        TransferLimits(
+            bytes: try limit(request, what + "_bytes"),
+            operations: try limit(request, what + "_operations"))
+    }
+
+    private func limit(
+        _ request: JSONValue, _ name: String
+    ) throws(ControlError) -> TokenBucket.Limit? {
+        guard let value = request[name] else { return nil }
+        guard let rate = value.uint64 else {
+            throw ControlError(reason: "`\(name)` is no number a second")
+        }
+        // A tenth of a second at once.
+        return TokenBucket.Limit(perSecond: rate, burst: max(1, rate / 10))
+    }
+
+    /// Counters of each device.
+    var statistics: [JSONValue] {
+        disks.map { Self.statistics(of: $0.device.counters, shape: "block") }
+            + [socketStatistics, balloonStatistics, networkStatistics].compactMap { $0 }
+    }
+
+    private static func statistics(of counters: BlockDevice.Counters, shape: String) -> JSONValue {
+        [
+            "device": .string(shape), "reads": JSONValue(counters.reads),
+            "read_bytes": JSONValue(counters.readBytes), "writes": JSONValue(counters.writes),
+            "written_bytes": JSONValue(counters.writtenBytes),
+            "flushes": JSONValue(counters.flushes), "errors": JSONValue(counters.errors),
+            "throttled": JSONValue(counters.throttled),
+        ]
+    }
+
+    private var socketStatistics: JSONValue? {
+        guard let counters = sockets?.counters else { return nil }
+        return [
+            "device": "socket", "opened": JSONValue(counters.opened),
+            "refused": JSONValue(counters.refused), "resets": JSONValue(counters.resets),
+            "bytes_from_guest": JSONValue(counters.bytesFromGuest),
+            "bytes_to_guest": JSONValue(counters.bytesToGuest),
+        ]
+    }
+
+    private var balloonStatistics: JSONValue? {
+        guard let balloon else { return nil }
+        return [
+            "device": "balloon",
+            "target_bytes": JSONValue(UInt64(balloon.device.targetPages) * Self.pageBytes),
+            "actual_bytes": JSONValue(UInt64(balloon.device.actualPages) * Self.pageBytes),
+        ]
+    }
+
+    private var networkStatistics: JSONValue? {
+        guard let counters = network?.device.counters else { return nil }
+        return [
+            "device": "network", "packets_from_guest": JSONValue(counters.packetsFromGuest),
+            "bytes_from_guest": JSONValue(counters.bytesFromGuest),
+            "packets_to_guest": JSONValue(counters.packetsToGuest),
+            "bytes_to_guest": JSONValue(counters.bytesToGuest),
+            "invalid": JSONValue(counters.invalid), "dropped": JSONValue(counters.dropped),
+        ]
+    }
+}
