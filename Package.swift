@@ -176,6 +176,9 @@ let package = Package(
             name: "VirtioTests",
             dependencies: ["GuestMemory", "LinuxKernel", "TestSupport", "Virtio"],
             swiftSettings: strict),
+        .executableTarget(
+            name: "DeviceFuzzer", dependencies: ["GuestMemory", "LinuxKernel", "Virtio"],
+            path: "Tests/DeviceFuzzer", exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(
             name: "GuestLinkTests",
             dependencies: ["CInitProtocol", "GuestLink", "LinuxKernel", "TestSupport"],

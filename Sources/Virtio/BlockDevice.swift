@@ -173,8 +173,8 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
         isThrottled = true
         counters.throttled &+= 1
         let (time, isNever) = now.addingReportingOverflow(delay)
-        alarm.set(at: isNever ? .max : time, on: link.loop) { [weak self] in
-            link.perform { () throws(DeviceFault) in
+        alarm.set(at: isNever ? .max : time, on: link.loop) { [weak self, weak link] in
+            link?.perform { () throws(DeviceFault) in
                 self?.isThrottled = false
                 try self?.serve()
             }
@@ -275,9 +275,12 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
     ) throws(DeviceFault) {
         guard let work else { return }
         inFlight += 1
-        let isAccepted = work.run(completion, touchesMemory: touchesMemory, job) { [weak self] in
-            link.loop.enqueue { [weak self] in
-                link.perform { () throws(DeviceFault) in try self?.collect() }
+        // What waits on a loop does not keep the loop.
+        let loop = link.loop
+        let isAccepted = work.run(completion, touchesMemory: touchesMemory, job) {
+            [weak self, weak link] in
+            loop.enqueue { [weak self, weak link] in
+                link?.perform { () throws(DeviceFault) in try self?.collect() }
             }
         }
         if !isAccepted { throw .hostFailed("the threads of the disk have ended") }

@@ -110,7 +110,7 @@ public final class ConsoleDevice: VirtioDevice, @unchecked Sendable {
     }
 
     private func deliver(_ link: DeviceLink) throws(DeviceFault) {
-        var budget = link.queues[Queue.input]?.layout.size ?? 0
+        guard var budget = link.queues[Queue.input]?.layout.size else { return }
         var done = 0
         while done < input.count, budget > 0, try link.take(from: Queue.input, into: &chain) {
             let piece = Array(input[done...].prefix(chain.writableCount))

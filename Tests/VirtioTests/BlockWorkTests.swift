@@ -153,6 +153,23 @@ extension DiskBench {
         #expect(bench.device.counters.reads == 4)
     }
 
+    @Test("a disk that waits for a limit keeps nothing alive that nobody needs")
+    func throttledAndGone() throws {
+        weak var loop: EventLoop?
+        do {
+            let bench = try DiskBench(
+                limits: TransferLimits(operations: TokenBucket.Limit(perSecond: 1, burst: 1)))
+            for _ in 0..<2 {
+                try bench.driver.offer([DiskBench.header(0)], room: [513], to: 0)
+            }
+            bench.driver.kick(0)
+            try bench.finish(1)
+            #expect(bench.device.counters.throttled == 1)
+            loop = bench.driver.loop
+        }
+        #expect(loop == nil)
+    }
+
     @Test("what waits for a limit goes on by itself when the time has come")
     func limitsByTime() throws {
         let bench = try DiskBench(

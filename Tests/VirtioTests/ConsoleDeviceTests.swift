@@ -96,6 +96,18 @@ private final class ConsoleBench {
         #expect(try bench.driver.request(room: [4], to: 0) == [7])
     }
 
+    @Test("input for a driver that has no queue for it waits without any work")
+    func noQueue() throws {
+        let bench = try ConsoleBench()
+        bench.driver.begin(leavingOut: [0])
+        #expect(bench.driver.transport.isRunning)
+        #expect(bench.send([1]) == 1)
+        bench.driver.kick(0)
+        var interest = [Readiness.Interest(bench.driver.transport.doorbells[0].descriptor)]
+        try Readiness.wait(for: &interest, waits: false)
+        #expect(!interest[0].isReady)
+    }
+
     @Test("the driver is told of the terminal's size")
     func size() throws {
         let bench = try ConsoleBench()

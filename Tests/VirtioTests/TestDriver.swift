@@ -36,8 +36,12 @@ final class TestDriver {
 
     /// Does what drivers do until the device works.
     ///
-    /// - Parameter features: of what is offered; all where none are given.
-    func begin(features wanted: UInt64 = .max, queueSize: UInt16 = 16) {
+    /// - Parameters:
+    ///   - features: of what is offered; all where none are given.
+    ///   - absent: queues that the driver does not use.
+    func begin(
+        features wanted: UInt64 = .max, queueSize: UInt16 = 16, leavingOut absent: Set<Int> = []
+    ) {
         set(0x70, 0)
         set(0x70, 1)
         set(0x70, 3)
@@ -57,7 +61,7 @@ final class TestDriver {
             for address in [layout.available, layout.used] {
                 try? memory.write([UInt8](repeating: 0, count: 0x1000), to: address)
             }
-            place(layout, at: index)
+            if !absent.contains(index) { place(layout, at: index) }
             return DriverQueue(layout, memory)
         }
         set(0x70, 15)
