@@ -170,8 +170,8 @@ extension NetworkDevice {
     }
 }
 
-/// Buffers of the guest's that were taken to be filled, in their order. There are as many of them as
-/// the queue has at most.
+/// Buffers of the guest's that were taken to be filled, in their order: as many as the queue has at
+/// most.
 struct NetworkRoom {
     /// Those that are not used are kept for their memory.
     private var chains: [DescriptorChain] = []

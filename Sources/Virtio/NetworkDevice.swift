@@ -32,8 +32,8 @@ public struct HardwareAddress: Hashable, Sendable {
 /// Connects a guest to a TAP of the host's. Corresponds to virtio-net with one pair of queues.
 ///
 /// Frames go by one copy, the kernel's, between guest and host; where the driver agrees they are
-/// large ones with unfinished checksums. What the guest says of a frame is checked before the host's
-/// kernel sees it.
+/// large ones with unfinished checksums. What the guest says of a frame is checked before the
+/// host's kernel sees it.
 public final class NetworkDevice: VirtioDevice, @unchecked Sendable {
     public struct Settings: Sendable {
         public var address: HardwareAddress
@@ -114,8 +114,8 @@ public final class NetworkDevice: VirtioDevice, @unchecked Sendable {
         try self.init(tap.relinquish(), settings, isTap: true)
     }
 
-    /// - Parameter packets: a descriptor that keeps frames apart, each after its header: a socket in
-    ///   place of a TAP.
+    /// - Parameter packets: a descriptor that keeps frames apart, each after its header: a socket
+    ///   in place of a TAP.
     public convenience init(
         packets: consuming Descriptor, _ settings: Settings
     ) throws(SystemCallError) {
