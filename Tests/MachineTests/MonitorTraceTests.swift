@@ -1,0 +1,150 @@
+import Foundation
+import LinuxKernel
+import Machine
+import TestSupport
+import Testing
+
+/// Runs the finished monitor under strace through what it does.
+@Suite struct MonitorTraceTests {
+    /// Rows that these runs need not come by, each with its reason.
+    private static let rare: [String: String] = [
+        "brk": "the heap may have room enough",
+        "mmap": "the heap may have room enough",
+        "munmap": "the heap may have room enough",
+        "clock_gettime": "the kernel's page tells the time where the clock is good",
+        "restart_syscall": "somebody must stop the process in a wait",
+        "ppoll": "a processor waits only where standard error is full",
+        "pwrite64": "the file system must be one that cannot clear a part",
+        "rt_sigprocmask": "the process may end before the thread has",
+        "madvise": "the process may end before the thread has",
+        "exit": "the process may end before the thread has",
+    ]
+
+    private struct Place {
+        let path = FileManager.default.temporaryDirectory.path + "/alcove-trace-\(UUID())"
+
+        init(_ kernel: TinyKernel) throws {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true)
+            try Data(kernel.file).write(to: url("kernel"))
+            try Data([1]).write(to: url("files"))
+            try Data(count: 4 << 20).write(to: url("disk"))
+            try Data(count: 1 << 20).write(to: url("layer"))
+        }
+
+        func url(_ name: String) -> URL { URL(fileURLWithPath: "\(path)/\(name)") }
+
+        func trace(_ name: String = "trace") throws -> CallTrace {
+            CallTrace(try String(contentsOf: url(name), encoding: .utf8))
+        }
+
+        func remove() { try? FileManager.default.removeItem(atPath: path) }
+
+        func arguments(_ further: [String] = []) throws -> [String] {
+            [
+                "-f", "-o", "\(path)/trace", try Products.toolPath("alcove-vmm"), "run",
+                "--boot", "pvh", "--memory", "8MiB", "--cpus", "2", "--kernel", "\(path)/kernel",
+                "--initial-files", "\(path)/files", "--layer", "\(path)/layer",
+                "--scratch-disk", "\(path)/disk", "--console",
+            ] + further + ["--", "workload"]
+        }
+    }
+
+    private func ask(_ word: String, _ place: Place) throws -> String {
+        let result = try run(
+            Products.toolPath("alcove-vmm"),
+            arguments: ["control", "--control", "\(place.path)/control", word])
+        #expect(result.succeeded, "\(word): \(result)")
+        return result.output
+    }
+
+    private func readToEnd(_ socket: borrowing Descriptor) throws -> String {
+        var all: [UInt8] = []
+        while true {
+            var interests = [Readiness.Interest(socket.rawValue)]
+            try Readiness.wait(for: &interests)
+            let bytes = try socket.read(atMost: 4096)
+            if bytes.isEmpty { return String(decoding: all, as: UTF8.self) }
+            all += bytes
+        }
+    }
+
+    /// A monitor through all that it does while its guest runs.
+    private func live(_ place: Place) throws {
+        let listener = try ListeningSocket(
+            path: "\(place.path)/sockets_\(BusyKernel.hostPort)", mode: 0o600)
+        let child = try ChildProcess(
+            "strace",
+            arguments: place.arguments([
+                "--terminal", "--control", "\(place.path)/control",
+                "--sockets", "\(place.path)/sockets",
+            ]), wiring: .terminal(rows: 20, columns: 70))
+        try child.waitForOutput("hello")
+        #expect(child.output.contains("booted"))
+        guard let connection = try UnixSockets.accept(listener.descriptor) else {
+            Issue.record("the guest's connection did not come")
+            return
+        }
+        #expect(try readToEnd(connection) == "to the host")
+
+        try child.resize(rows: 21, columns: 71)
+        child.write("typed")
+        #expect(try ask("state", place).contains("running"))
+        _ = try ask("pause", place)
+        let statistics = try ask("statistics", place)
+        #expect(statistics.contains(#""calls":true"#), "\(statistics)")
+        if let version = Landlock.version {
+            #expect(statistics.contains(#""landlock":\#(version)"#), "\(statistics)")
+        }
+        _ = try ask("resume", place)
+        // One that does not say to which port.
+        let stranger = try UnixSockets.make()
+        try UnixSockets.connect(stranger, to: "\(place.path)/sockets")
+        try stranger.writeAll(Array("HELLO\n".utf8))
+        #expect(try readToEnd(stranger).isEmpty)
+        _ = try ask("stop", place)
+        let result = try child.finish()
+        #expect(result.ending == .signalled(signal: 9), "\(result)")
+    }
+
+    /// One whose guest fails.
+    private func fail() throws -> CallTrace {
+        var kernel = TinyKernel()
+        kernel.guest.fail()
+        let place = try Place(kernel)
+        defer { place.remove() }
+        let result = try run("strace", arguments: place.arguments())
+        #expect(result.ending == .exited(code: 125), "\(result)")
+        #expect(result.errorOutput.contains("triple fault"))
+        return try place.trace()
+    }
+
+    @Test(
+        "a monitor makes the calls of the table, each on its threads, and needs every row",
+        .needs(.kvm, .strace))
+    func table() throws {
+        let place = try Place(BusyKernel().kernel)
+        defer { place.remove() }
+        try live(place)
+        let traces = [try place.trace(), try fail()]
+        for trace in traces {
+            #expect(trace.fenced == [.devices: 1, .processor: 2, .disk: 2])
+            for call in trace.calls {
+                #expect(
+                    MonitorCalls.table.contains { $0.permits(call) },
+                    "\(call.thread): \(call.text)")
+            }
+        }
+        let calls = traces.flatMap(\.calls)
+        #expect(calls.count > 200)
+        for row in MonitorCalls.table {
+            for thread in row.threads where Self.rare[row.name] == nil {
+                #expect(
+                    calls.contains { $0.thread == thread && row.permits($0) },
+                    "no \(thread) made \(row.name) \(row.conditions.map(\.description))")
+            }
+        }
+        let names = Set(MonitorCalls.table.map(\.name))
+        for name in Self.rare.keys { #expect(names.contains(name)) }
+    }
+}
