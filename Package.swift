@@ -190,6 +190,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "MonitorTests", dependencies: ["TestSupport"], swiftSettings: strict),
+        .testTarget(
             name: "KVMTests",
             dependencies: ["KVM", "LinuxKernel", "TestSupport"],
             swiftSettings: strict),

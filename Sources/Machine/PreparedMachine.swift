@@ -245,18 +245,20 @@ public struct PreparedMachine: ~Copyable {
     /// Lets the guest run.
     ///
     /// - Parameters:
+    ///   - isHeld: the processors' threads are there and wait for ``RunningMachine/resume()``
+    ///     before the first instruction.
     ///   - fences: put up on the threads of the processors and on the calling one before the
     ///     guest's first instruction.
     ///   - onEnd: called once, on the thread of a processor, when the guest has ended by itself.
     public consuming func start(
-        console: GuestConsole? = nil, fences: MonitorFences? = nil,
+        isHeld: Bool = false, console: GuestConsole? = nil, fences: MonitorFences? = nil,
         onEnd: @escaping @Sendable (MachineEnd) -> Void
     ) throws(MachineError) -> RunningMachine {
         precondition(isLoaded, "there is something to run")
         let bus = DeviceBus(transports, console: console)
         let running = RunningMachine(machine, processors, transports, memory: memory)
         do throws(SystemCallError) {
-            try running.start(on: bus, behind: fences, onEnd: onEnd)
+            try running.start(isHeld: isHeld, on: bus, behind: fences, onEnd: onEnd)
         } catch {
             throw .systemCall(error)
         }

@@ -24,10 +24,13 @@ public final class RunningMachine: Sendable {
     }
 
     func start(
-        on bus: DeviceBus, behind fences: MonitorFences?,
+        isHeld: Bool, on bus: DeviceBus, behind fences: MonitorFences?,
         onEnd: @escaping @Sendable (MachineEnd) -> Void
     ) throws(SystemCallError) {
         let first = fences?.first(on: .processor, threads: processors.count)
+        if isHeld {
+            for processor in processors { processor.want(.paused) }
+        }
         do throws(SystemCallError) {
             // Those that wait for the first one, before it runs.
             for processor in processors.reversed() {
@@ -40,7 +43,7 @@ public final class RunningMachine: Sendable {
             stop()
             throw error
         }
-        if fences != nil { resume() }
+        if fences != nil, !isHeld { resume() }
     }
 
     /// The first processor that ends the guest ends it for all.
@@ -69,6 +72,9 @@ public final class RunningMachine: Sendable {
         for processor in processors { processor.want(.stopped) }
         for processor in processors { processor.waitUntilGone() }
     }
+
+    /// When the first processor entered the guest, on the monotonic clock; nil before.
+    public var entryTime: UInt64? { processors[0].entryTime }
 
     /// How often the guest left for this process.
     public var exits: ExitCounters {

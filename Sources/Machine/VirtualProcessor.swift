@@ -16,6 +16,7 @@ final class VirtualProcessor: Sendable {
         var isPaused = false
         var isGone = false
         var thread: Int32?
+        var entryTime: UInt64?
         var counters = ExitCounters()
     }
 
@@ -64,6 +65,9 @@ final class VirtualProcessor: Sendable {
 
     var counters: ExitCounters { state.with { $0.counters } }
 
+    /// When it entered the guest for the first time, on the monotonic clock.
+    var entryTime: UInt64? { state.with { $0.entryTime } }
+
     /// Asks for something. ``wait(until:)`` tells when it is so.
     func want(_ wanted: Wanted) {
         let thread = state.with { state -> Int32? in
@@ -108,6 +112,8 @@ final class VirtualProcessor: Sendable {
             // In any case: somebody waits for it.
             first?()
             try preparation.get()
+            guard mayGoOn() else { return nil }
+            state.with { $0.entryTime = MonotonicClock.nanoseconds }
             while mayGoOn() {
                 let exit = try cpu.run()
                 if let end = handle(exit, on: bus) { return end }

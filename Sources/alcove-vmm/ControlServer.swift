@@ -100,7 +100,14 @@ final class ControlConnection {
             let word = request["do"]?.string
         else { return refuse("a line is no object with a text `do`") }
         guard let machine = monitor.machine else { return refuse("the guest does not run yet") }
+        if monitor.isHeld, ["pause", "resume"].contains(word) {
+            return refuse("the guest is held: `start` it first")
+        }
         switch word {
+        case "start":
+            guard monitor.isHeld else { return refuse("the guest was started already") }
+            monitor.startGuest()
+            answer(["ok": true])
         case "state": answer(["ok": true, "state": .string(monitor.stateName)])
         case "pause":
             machine.pause()

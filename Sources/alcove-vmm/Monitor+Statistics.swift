@@ -5,6 +5,7 @@ internal import Machine
 // What a monitor tells of itself and of its guest.
 extension Monitor {
     var stateName: String {
+        if isHeld { return "held" }
         if isPaused { return "paused" }
         return isReady ? "running" : "booting"
     }
@@ -27,8 +28,10 @@ extension Monitor {
             "calls": .bool(fences.kinds.contains(.calls)),
             "landlock": JSONValue(fences.landlockVersion ?? 0),
         ]
+        // On the monotonic clock, which who asks has, too.
+        object["began_nanoseconds"] = JSONValue(timeline.start)
         object["timeline"] = .array(
-            timeline.moments.map {
+            moments.map {
                 ["stage": .string($0.stage), "nanoseconds": JSONValue($0.nanoseconds)]
             })
         if let guest {

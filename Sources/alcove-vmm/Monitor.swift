@@ -28,6 +28,8 @@ final class Monitor {
     let fences: MonitorFences
     private(set) var outcome: Outcome?
     var isPaused = false
+    /// All is ready, and the guest waits for word to begin.
+    private(set) var isHeld = false
     private(set) var isReady = false
     /// Who asked for the guest's statistics, and has no answer yet.
     private var askers: [(GuestStatistics) -> Void] = []
@@ -88,10 +90,21 @@ final class Monitor {
         try devices.startThreads(options, behind: fences)
         timeline.reached("files refused")
         let ends = GuestEnds()
-        ends.onEnd = { [weak self] in self?.guestEnded($0) }
+        ends.onEnd = { [weak self] in self?.guestEnded($0, at: $1) }
         machine = try prepared.start(
-            console: options.hasConsole ? console : nil, fences: fences, onEnd: onEnd(ends))
-        timeline.reached("guest entered")
+            isHeld: options.isHeld, console: options.hasConsole ? console : nil, fences: fences,
+            onEnd: onEnd(ends))
+        isHeld = options.isHeld
+        timeline.reached(isHeld ? "held" : "processors started")
+        // Who waits for it to be held reads that here.
+        if isHeld { showTimeline() }
+    }
+
+    /// Lets the guest of a held machine begin.
+    func startGuest() {
+        timeline.reached("start asked")
+        isHeld = false
+        machine?.resume()
     }
 
     /// What a processor's thread does when the guest has ended.
@@ -109,7 +122,10 @@ final class Monitor {
                 }
             }
         #endif
-        return { end in loop.enqueue { ends.tell(end) } }
+        return { end in
+            let time = MonotonicClock.nanoseconds
+            loop.enqueue { ends.tell(end, at: time) }
+        }
     }
 
     // MARK: - The guest
@@ -145,7 +161,7 @@ final class Monitor {
         case .started(let pid):
             timeline.reached("workload started")
             reporter.tell(.started(pid: pid))
-            if options.showsTimeline { Complaint.tell(timeline.text) }
+            showTimeline()
         case .statistics(let statistics):
             let askers = askers
             self.askers = []
@@ -186,11 +202,25 @@ final class Monitor {
         }
     }
 
-    private func guestEnded(_ how: MachineEnd) {
+    private func guestEnded(_ how: MachineEnd, at time: UInt64) {
+        timeline.add("guest ended", at: time)
+        if !isReady { showTimeline() }
         let last = console.tail.split(separator: "\n").suffix(3).joined(separator: " | ")
         let failures = (machine?.failures ?? []).map { "\($0.device): \($0.fault)" }
         let more = (failures + (last.isEmpty ? [] : [last])).map { "; \($0)" }.joined()
         end(.failed("\(how)\(more)"))
+    }
+
+    /// The stages of the start so far. When the guest was entered, its processor's thread knows.
+    var moments: [(stage: String, nanoseconds: UInt64)] {
+        if let time = machine?.entryTime { timeline.add("guest entered", at: time) }
+        return timeline.moments
+    }
+
+    private func showTimeline() {
+        if options.showsTimeline {
+            Complaint.tell(Timeline.text(of: moments, from: timeline.start))
+        }
     }
 
     private func end(_ how: Outcome) {
@@ -243,9 +273,9 @@ final class Monitor {
 /// Where a processor's thread leaves word that the guest has ended.
 private final class GuestEnds: @unchecked Sendable {
     /// Set and called on the loop's thread.
-    var onEnd: ((MachineEnd) -> Void)?
+    var onEnd: ((MachineEnd, UInt64) -> Void)?
 
-    func tell(_ end: MachineEnd) { onEnd?(end) }
+    func tell(_ end: MachineEnd, at time: UInt64) { onEnd?(end, time) }
 }
 
 /// What a process in the guest failed at, in words.

@@ -29,6 +29,8 @@ struct RunOptions {
     /// A TAP of the network namespace that the monitor runs in.
     var link: (name: String, address: HardwareAddress)?
     var control: String?
+    /// The guest is entered when the control socket asks for it.
+    var isHeld: Bool
     var sockets: String?
     /// Descriptors that get records for the host. See `alcove_report`.
     var reports: [Int32]
@@ -79,6 +81,8 @@ enum RunFlags {
                 "control", value: "PATH",
                 help: "where `alcove-vmm control` reaches the monitor"),
             Flag(
+                "hold", help: "make the guest ready and wait for `alcove-vmm control start`"),
+            Flag(
                 "sockets", value: "PATH",
                 help: "where programs reach ports of the guest, by `CONNECT PORT`"),
             Flag("tap", value: "NAME", help: "a TAP that becomes the guest's link"),
@@ -112,6 +116,9 @@ enum RunFlags {
                 "`--kernel` and `--initial-files` are needed",
                 hint: "scripts/build-kernel and rootfs/build-initrd make them")
         }
+        guard !parsed.isOn("hold") || parsed.string("control") != nil else {
+            throw FlagError("`--hold` needs `--control`, by which the guest is started")
+        }
         var machine = MachineConfiguration(memoryBytes: try parsed.bytes("memory") ?? 0)
         machine.processors = try parsed.integer("cpus") ?? 1
         machine.hugePages = parsed.isOn("huge-pages")
@@ -125,7 +132,7 @@ enum RunFlags {
             kernelWords: parsed.strings("kernel-word"), hasConsole: parsed.isOn("console"),
             hostname: parsed.string("hostname") ?? "sandbox", start: try start(parsed),
             hasTerminal: parsed.isOn("terminal"), link: try link(parsed),
-            control: parsed.string("control"),
+            control: parsed.string("control"), isHeld: parsed.isOn("hold"),
             sockets: parsed.string("sockets"), reports: try reports(parsed),
             showsTimeline: parsed.isOn("timeline"))
         if parsed.isOn("no-fences") { options.fences = [] }
