@@ -37,6 +37,12 @@ extension NodeAgent {
         if let user = stored.user(named: name, in: source.all) {
             return next(.success(.stored(image, source: source, user: user)))
         }
+        // A guest mounts its root itself: the host need not, unless somebody is to be looked for.
+        if let numbers = SandboxModel.SandboxSpec.User(numbers: name),
+            (try? engine(for: wanted.isolation))?.kind == .microvm
+        {
+            return next(.success(.stored(image, source: source, user: numbers)))
+        }
         offload(to: workers) { () throws(SandboxError) in
             // Also where nobody has to be looked for: the thread that starts sandboxes does not
             // wait for a disk then.
