@@ -73,6 +73,7 @@ public enum MonitorCalls {
             "ppoll", [.devices, .processor], for: "whether a stream takes what is written"),
         MonitorCall(
             "clock_gettime", every, for: "the time, where the kernel's page does not tell it"),
+        MonitorCall("gettid", every, for: "a value is made on first use, by one thread for all"),
         MonitorCall("restart_syscall", every, for: "a wait goes on after the process was stopped"),
     ]
 
@@ -126,6 +127,7 @@ public enum MonitorCalls {
             ("sendto", "answers on sockets"),
             ("sendmsg", "what the guest sends"),
             ("readv", "what the guest is sent"),
+            ("writev", "what the guest sends by its link"),
             ("shutdown", "one side of a connection ends"),
             ("close", "a connection ends"),
             ("rt_sigaction", "ends as the workload did, by a signal"),
@@ -139,6 +141,15 @@ public enum MonitorCalls {
             MonitorCall(
                 "kill", [.devices], [.ownProcess(argument: 0)],
                 for: "ends as the workload did, by a signal"),
+            MonitorCall(
+                "madvise", [.devices], [.equals(argument: 2, 9, "MADV_REMOVE")],
+                for: "memory that the guest gives back"),
+            MonitorCall(
+                "madvise", [.devices], [.equals(argument: 2, 4, "MADV_DONTNEED")],
+                for: "the same, where the memory is no file"),
+            MonitorCall(
+                "ioctl", [.devices], [.equals(argument: 1, 0x4004_54d0, "TUNSETOFFLOAD")],
+                for: "what the guest's driver takes from its link"),
             MonitorCall(
                 "ioctl", [.devices], [.equals(argument: 1, 0x5413, "TIOCGWINSZ")],
                 for: "the size of the workload's terminal"),

@@ -11,7 +11,7 @@ struct BusyKernel {
     static let hostPort: UInt32 = 999
 
     private(set) var kernel = TinyKernel()
-    private var place: UInt64 = 0x31_0000
+    private var place: UInt64 = 0x32_0000
     // After the one layer.
     private var disk = TinyDevice(
         index: 1, features: 1 << 9 | 1 << 13 | 1 << 14, queues: [TinyQueue(page: 0x30_0000)])
@@ -23,16 +23,25 @@ struct BusyKernel {
     private var entropy = TinyDevice(
         index: 3, features: 0, queues: [TinyQueue(page: 0x30_c000)])
 
+    private var balloon = TinyDevice(
+        index: 4, features: 0, queues: [TinyQueue(page: 0x30_f000), TinyQueue(page: 0x31_2000)])
+
     init() {
         prepareDisk()
         prepareSockets()
         let room = TinyQueue.Buffer(address: 0x40_0000, count: 64, isWritable: true)
         kernel.add([room], to: &entropy.queues[0])
+        // The number of a page.
+        let page = put(TinyKernel.little(UInt32(0x700)))
+        kernel.add([page], to: &balloon.queues[0])
         for byte in "booted\n".utf8 { kernel.guest.out(0x3f8, byte) }
         runDisk()
         kernel.begin(entropy)
         kernel.offer(of: 0, on: &entropy)
         kernel.awaitAll(of: 0, on: entropy)
+        kernel.begin(balloon)
+        kernel.offer(of: 0, on: &balloon)
+        kernel.awaitAll(of: 0, on: balloon)
         runSockets()
         kernel.guest.count(at: 0x20_0000)
     }
@@ -120,5 +129,23 @@ struct BusyKernel {
                 kernel.guest.await(sockets.queues[0].used + 2, is: answers)
             }
         }
+    }
+}
+
+/// A kernel that sends one frame by its link and switches itself off.
+struct SendingKernel {
+    private(set) var kernel = TinyKernel()
+
+    init() {
+        var link = TinyDevice(
+            index: 5, features: 0,
+            queues: [TinyQueue(page: 0x30_0000), TinyQueue(page: 0x30_3000)])
+        let frame = TinyQueue.Buffer(address: 0x31_0000, count: 12 + 60, isWritable: false)
+        kernel.set([UInt8](repeating: 0, count: 12 + 60), at: frame.address)
+        kernel.add([frame], to: &link.queues[1])
+        kernel.begin(link)
+        kernel.offer(of: 1, on: &link)
+        kernel.awaitAll(of: 1, on: link)
+        kernel.guest.reset()
     }
 }
