@@ -9,7 +9,8 @@ import Testing
 @Suite struct MonitorFencesTests {
     static let threads = MonitorThread.allCases
 
-    private static let folder = Result { () throws -> String in
+    /// What a monitor is given: a kernel that ends at once.
+    private func prepare() throws -> String {
         let path = FileManager.default.temporaryDirectory.path + "/alcove-fences-\(UUID())"
         try FileManager.default.createDirectory(
             atPath: path, withIntermediateDirectories: true)
@@ -23,7 +24,8 @@ import Testing
     private func take(
         _ thread: MonitorThread, _ call: String, _ words: [String], behind fence: String = "all"
     ) throws -> RunResult {
-        let folder = try Self.folder.get()
+        let folder = try prepare()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
         return try run(
             Products.toolPath("alcove-vmm"),
             arguments: [
