@@ -15,10 +15,12 @@ final class FuzzCampaign {
     /// The most that an input made the device count, of each thing it counts.
     private(set) var reached: [UInt64] = []
 
-    /// - Parameter folder: where a file for disks is made; otherwise it is in memory.
-    init(_ make: @escaping FuzzSubjects.Make, folder: String? = nil) throws {
+    /// - Parameter folder: where files are made.
+    init(_ make: @escaping FuzzSubjects.Make, folder: String) throws {
         self.make = make
         host = try FuzzHost(folder: folder)
+        // What is made once is there before it is counted.
+        _ = try outcomes(of: [])
     }
 
     @discardableResult

@@ -20,24 +20,28 @@ final class FuzzHost {
     let workers: Workers
     let racer: Workers
     let disk: Descriptor
-    /// Of files that are in memory some say so to a read that does not wait, some do not.
-    let isDiskOnDisk: Bool
+    private let folder: String
+    private var madeFrames: FuzzFrames?
 
-    init(folder: String?) throws {
+    /// - Parameter folder: where files are made that have no name.
+    init(folder: String) throws {
+        self.folder = folder
         workers = try Workers(threads: 1, queue: 64, named: "disk")
         racer = try Workers(threads: 1, queue: 64, named: "racer")
-        isDiskOnDisk = folder != nil
-        if let folder {
-            disk = try Files.open(folder, [.readWrite, .unnamed])
-        } else {
-            disk = try MemoryFile.make("disk")
-        }
+        disk = try Files.open(folder, [.readWrite, .unnamed])
         try disk.setSize(64 << 10)
     }
 
     deinit {
         workers.stop()
         racer.stop()
+    }
+
+    /// Made when it is needed: it has a name in the folder.
+    func frames() throws -> FuzzFrames {
+        let frames = try madeFrames ?? FuzzFrames(folder: folder)
+        madeFrames = frames
+        return frames
     }
 
     /// Waits until a thread has done all that it was given.
@@ -57,7 +61,7 @@ enum FuzzSubjects {
 
     static let all: [(name: String, make: Make)] = [
         ("balloon", balloon), ("block", block), ("console", console), ("entropy", entropy),
-        ("read-only-block", readOnlyBlock),
+        ("network", network), ("read-only-block", readOnlyBlock), ("socket", socket),
     ]
 
     static func named(_ name: String) -> Make? {

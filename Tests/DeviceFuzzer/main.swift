@@ -66,6 +66,7 @@ enum FuzzCommand {
     }
 }
 
+ThisProcess.ignoreBrokenPipes()
 do {
     exit(try FuzzCommand.perform(Array(CommandLine.arguments.dropFirst())))
 } catch {

@@ -5,7 +5,7 @@ import Testing
 /// A short run of what `scripts/fuzz` does at length. `FUZZ_INPUTS` makes it longer.
 @Suite struct DeviceFuzzerTests {
     static let devices = [
-        "balloon", "block", "console", "entropy", "read-only-block",
+        "balloon", "block", "console", "entropy", "network", "read-only-block", "socket",
     ]
     private static let inputs = ProcessInfo.processInfo.environment["FUZZ_INPUTS"] ?? "4000"
 
