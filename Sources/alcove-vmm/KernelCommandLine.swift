@@ -3,7 +3,9 @@ internal import Machine
 /// What the guest's kernel and its first process are told.
 enum KernelCommandLine {
     /// The kernel's own words. Those of rootfs/kernel/cmdline, which a test compares.
-    static let standard = ["initcall_blacklist=slab_sysfs_init,param_sysfs_init"]
+    static let standard = [
+        "initcall_blacklist=slab_sysfs_init,param_sysfs_init", "swiotlb=noforce",
+    ]
     /// For a guest of one processor.
     static let single = ["noreplace-smp"]
 
@@ -11,7 +13,7 @@ enum KernelCommandLine {
         var words = standard
         if options.machine.processors == 1 { words += single }
         if options.hasConsole {
-            words += ["console=ttyS0", "earlyprintk=ttyS0", "loglevel=7"]
+            words += ["8250.nr_uarts=1", "console=ttyS0", "loglevel=7"]
         }
         return words + options.kernelWords
     }
