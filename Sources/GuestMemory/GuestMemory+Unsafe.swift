@@ -43,6 +43,7 @@ public import LinuxKernel
         }
         self.regions = regions
         lowEnd = low
+        // SAFETY: a number as an address; what is done with it stays within the mapping.
         guard let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(mapping.address)) else {
             throw SystemCallError(call: "mmap", errorNumber: .invalid)
         }

@@ -74,6 +74,8 @@ private func problems(_ text: String) -> [String] {
                 == .init(
                     milliCPUs: 500, memoryBytes: 1 << 30, pids: 9, diskBytes: 2048))
         #expect(configuration.limitPolicy == .bestEffort && !configuration.allowsProcessIsolation)
+        #expect(configuration.microVMs == .never)
+        #expect(configuration.monitorDirectory == "/opt/monitor")
         #expect(configuration.logLevel == .debug && configuration.logFormat == .json)
         #expect(configuration.drainDeadline == .seconds(90))
         #expect(configuration.imagesCapacity == 5 << 30 && configuration.imagesPacking == .lz4)
@@ -106,6 +108,8 @@ private func problems(_ text: String) -> [String] {
         init = "/opt/init"
         cgroup = "other"
         process_isolation = false
+        microvms = "never"
+        monitor = "/opt/monitor"
         limits = "best-effort"
         log_size = "1MiB"
         spare_networks = 0

@@ -193,6 +193,8 @@ struct GuestServerTests {
             let connection = try guest.run(
                 .shell("head -c 3000 /dev/zero; exit 3") { $0.flags = Self.input })
             #expect(connection.outcome().last == exited(3))
+            // Its end tells that nothing is open of it any more.
+            #expect(connection.next() == nil)
         }
         for _ in 0..<20 { try round() }
         let (memory, count) = (try guest.residentKilobytes(), try guest.descriptorCount())

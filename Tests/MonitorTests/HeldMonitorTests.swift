@@ -49,8 +49,8 @@ import Testing
         }
         #expect(
             stages == [
-                "machine made", "devices attached", "kernel loaded", "held", "start asked",
-                "guest entered", "guest ended",
+                "machine made", "devices attached", "kernel loaded", "files refused", "held",
+                "start asked", "guest entered", "guest ended",
             ])
     }
 

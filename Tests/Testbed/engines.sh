@@ -199,8 +199,8 @@ outlives_the_agent() {
 many_at_once() {
     local number
     for number in 1 2 3; do
-        alcove create --start --id "many-$number" --isolation "$isolation" --memory 96MiB "$base" -- \
-            sh -c "exit $number" >/dev/null &
+        alcove create --start --id "many-$number" --isolation "$isolation" --memory 96MiB \
+            "$base" -- sh -c "exit $number" >/dev/null &
     done
     wait
     for number in 1 2 3; do ended_with "many-$number" "$number"; done
