@@ -19,8 +19,11 @@ enum ProgramFolder {
     static func find(_ besides: [String], else name: String) -> String {
         let own = (try? Files.linkTarget("/proc/self/exe")) ?? "alcove"
         let folder = own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
+        let above = folder.lastIndex(of: "/").map { String(folder[..<$0]) } ?? ".."
         let last = "/usr/lib/alcove/" + name
-        let places = besides.map { folder + "/" + $0 } + ["/usr/local/lib/alcove/" + name]
+        let places =
+            besides.map { $0.hasPrefix("../") ? above + $0.dropFirst(2) : folder + "/" + $0 }
+            + ["/usr/local/lib/alcove/" + name]
         return places.first { Files.exists($0) } ?? last
     }
 }
