@@ -44,6 +44,15 @@ int64_t alcove_thread_start(void (*entry)(void *), void *argument, const char *n
     return 0;
 }
 
+int64_t alcove_thread_stack(uint64_t bytes) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    int error = pthread_attr_setstacksize(&attributes, bytes);
+    if (!error) error = pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+    return -error;
+}
+
 void alcove_thread_join(uint64_t thread) { pthread_join((pthread_t)thread, NULL); }
 
 void alcove_thread_detach(uint64_t thread) { pthread_detach((pthread_t)thread); }

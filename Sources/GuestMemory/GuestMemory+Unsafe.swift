@@ -24,11 +24,18 @@ public import LinuxKernel
     /// The end of the first region, which most accesses are in: it begins at zero.
     private let lowEnd: UInt64
 
-    /// New memory, zeroed, taken from the host page by page as the guest touches it.
+    /// New memory, zeroed, taken from the host as the guest touches it: in huge pages where the
+    /// host has some, for each page costs the guest an exit and a boot touches thousands of small
+    /// ones.
+    ///
+    /// - Parameter hugePages: of those that the host has set aside, and of no others.
     public static func make(
         bytes: UInt64, hugePages: Bool = false
     ) throws(SystemCallError) -> GuestMemory {
-        let file = try MemoryFile.make("guest-memory", hugePages: hugePages)
+        guard hugePages else {
+            return try GuestMemory(MemoryMapping.inHugePages(count: Int(bytes)))
+        }
+        let file = try MemoryFile.make("guest-memory", hugePages: true)
         try file.setSize(bytes)
         return try GuestMemory(MemoryMapping.file(file, count: Int(bytes), isShared: true))
     }
@@ -205,19 +212,6 @@ public import LinuxKernel
             unsafe alcove_guest_copy(
                 base + offset, source + part.lowerBound, UInt64(part.count))
         }
-    }
-
-    // MARK: - Files
-
-    /// Puts whole pages of a file in the place of memory, without copying them: they are shared
-    /// with all who do the same, until the guest changes them.
-    public func overlay(
-        _ range: GuestRange, with file: borrowing Descriptor, at fileOffset: UInt64
-    ) throws(SystemCallError) {
-        guard let offset = try? offset(range.start, range.count) else {
-            throw SystemCallError(call: "mmap", errorNumber: .invalid)
-        }
-        try mapping.overlay(offset..<offset + range.count, with: file, at: fileOffset)
     }
 
     // MARK: - Giving back

@@ -15,6 +15,18 @@ internal import CLinux
         try MemoryMapping(count: count, flags: 0x2 | 0x20 | 0x4000, descriptor: -1)
     }
 
+    /// The same, at an address that the kernel's huge pages begin at, and of such pages where it
+    /// has them: whoever touches much of it waits less often, and takes more than is touched.
+    public static func inHugePages(count: Int) throws(SystemCallError) -> MemoryMapping {
+        let page = 2 << 20
+        let whole = try MemoryMapping(
+            count: count + page, flags: 0x2 | 0x20 | 0x4000, descriptor: -1)
+        let mapping = whole.trimmed(to: count, alignment: page)
+        // MADV_HUGEPAGE, which a kernel without them refuses.
+        _ = systemCall(__NR_madvise, mapping.address, UInt64(count), 14)
+        return mapping
+    }
+
     /// Memory that a device shares, from its start.
     public static func shared(
         with device: borrowing Descriptor, count: Int
@@ -48,6 +60,28 @@ internal import CLinux
         // SAFETY: as above.
         unsafe self.start = start
         self.count = count
+    }
+
+    private init(start: UnsafeMutableRawPointer, count: Int) {
+        // SAFETY: who calls this hands over what deinit unmaps.
+        unsafe self.start = start
+        self.count = count
+    }
+
+    /// Gives back what is before the first address of that alignment, and what is behind `count`
+    /// bytes from there.
+    private consuming func trimmed(to count: Int, alignment: Int) -> MemoryMapping {
+        let offset = (alignment - Int(address) % alignment) % alignment
+        let behind = self.count - offset - count
+        precondition(behind >= 0, "there is room for it")
+        if offset > 0 { _ = systemCall(__NR_munmap, address, UInt64(offset)) }
+        if behind > 0 {
+            _ = systemCall(__NR_munmap, address + UInt64(offset + count), UInt64(behind))
+        }
+        // SAFETY: what is left of the mapping, which `self` does not unmap any more.
+        let rest = unsafe MemoryMapping(start: start + offset, count: count)
+        discard self
+        return rest
     }
 
     deinit {
@@ -92,21 +126,6 @@ internal import CLinux
         let place = address + UInt64(offset)
         if systemCall(__NR_madvise, place, UInt64(count), 9) == 0 { return }
         try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
-    }
-
-    /// Puts whole pages of a file in the place of some of these, changes being this mapping's own.
-    public borrowing func overlay(
-        _ part: Range<Int>, with file: borrowing Descriptor, at offset: UInt64
-    ) throws(SystemCallError) {
-        check(part.lowerBound, part.count)
-        precondition(
-            part.lowerBound % 4096 == 0 && part.count % 4096 == 0 && offset % 4096 == 0,
-            "whole pages")
-        // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE
-        try checked(
-            systemCall(
-                __NR_mmap, address + UInt64(part.lowerBound), UInt64(part.count), 0x1 | 0x2,
-                0x2 | 0x10 | 0x4000, UInt64(argument: file.rawValue), offset), "mmap")
     }
 
     private borrowing func check(_ offset: Int, _ size: Int) {

@@ -88,6 +88,11 @@ public struct KernelThread: ~Copyable, Sendable {
         alcove_thread_detach(handle)
     }
 
+    /// Sets how large the stacks of threads are that are started from now on.
+    public static func setStacks(to bytes: UInt64) throws(SystemCallError) {
+        try checked(alcove_thread_stack(bytes), "pthread_setattr_default_np")
+    }
+
     /// Waits for its end.
     public consuming func join() {
         alcove_thread_join(handle)

@@ -13,28 +13,11 @@ struct KernelLoader {
                 memory.contains(GuestRange(start, count: Int(segment.memoryBytes))),
                 start >= GuestLayout.highMemory
             else { throw .doesNotFit("a segment of the kernel at \(start)") }
-            try place(segment, at: start, from: file)
+            // Copied, not mapped: a kernel patches nearly every page of itself, and each would then
+            // cost the guest two exits and a copy.
+            try copy(
+                file, from: segment.fileOffset, count: segment.fileBytes, to: start, what: "kernel")
         }
-    }
-
-    /// Whole pages are mapped, so that the guests of a node share them until they change them; the
-    /// rest is copied.
-    private func place(
-        _ segment: KernelFile.Segment, at start: GuestAddress, from file: borrowing Descriptor
-    ) throws(MachineError) {
-        var done: UInt64 = 0
-        if start.rawValue % 4096 == 0, segment.fileOffset % 4096 == 0 {
-            done = segment.fileBytes / 4096 * 4096
-            if done > 0 {
-                let range = GuestRange(start, count: Int(done))
-                try calling { () throws(SystemCallError) in
-                    try memory.overlay(range, with: file, at: segment.fileOffset)
-                }
-            }
-        }
-        try copy(
-            file, from: segment.fileOffset + done, count: segment.fileBytes - done,
-            to: start.advanced(by: done), what: "kernel")
     }
 
     /// Reads a part of a file into the memory, straight.

@@ -34,10 +34,14 @@ final class Monitor {
     /// Who asked for the guest's statistics, and has no answer yet.
     private var askers: [(GuestStatistics) -> Void] = []
 
+    /// Less than a huge page: the kernel would make a larger stack of one.
+    private static let stackBytes: UInt64 = 512 << 10
+
     static func run(_ options: RunOptions) throws -> Int32 {
         if options.fences.isEmpty {
             Complaint.tell("WARNING: --no-fences: nothing keeps a guest that takes alcove-vmm over")
         }
+        try KernelThread.setStacks(to: stackBytes)
         let monitor = try Monitor(options)
         let reporter = monitor.reporter
         do {

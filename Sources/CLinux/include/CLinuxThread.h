@@ -9,6 +9,10 @@
 int64_t alcove_thread_start(void (*entry)(void *), void *argument, const char *name,
                             uint64_t *thread);
 
+/// Sets how large the stacks of threads are that are started from now on. Gives 0 or a negated
+/// error number.
+int64_t alcove_thread_stack(uint64_t bytes);
+
 /// Waits for the end of a thread, once.
 void alcove_thread_join(uint64_t thread);
 
