@@ -9,7 +9,7 @@ public struct KernelFile: Sendable {
         case compressed
     }
 
-    /// A part that is copied or mapped.
+    /// A part that is copied.
     struct Segment: Hashable, Sendable {
         let fileOffset: UInt64
         let fileBytes: UInt64
