@@ -119,7 +119,7 @@ struct GuestProcessTests {
         let guest = try GuestInit.ready()
         let connection = try guest.run(
             .shell(
-                "trap 'echo got; exit 9' USR1; (trap 'echo child' USR1; echo x; read -r l) & wait")
+                "trap 'echo got; exit 9' USR1; (trap 'echo child' USR1; echo x; sleep 1000) & wait")
         )
         #expect(connection.output(upTo: "x\n") != nil)
         connection.send(.value(ALCOVE_FRAME_SIGNAL, SIGUSR1))
