@@ -10,19 +10,8 @@ enum ExecFlags {
         flags: [
             Flag(
                 "sockets", value: "PATH", default: "/run/sockets",
-                help: "where the monitor passes connections on"),
-            Flag("user", value: "UID:GID", default: "0:0", help: "who runs the command"),
-            Flag("workdir", value: "DIR", default: "/", help: "where it begins"),
-            Flag(
-                "program", value: "PATH", defaultNote: "the command's first word",
-                repeatable: true,
-                help: "what is executed; the first that is there"),
-            Flag(
-                "limit", value: "NUMBER:SOFT:HARD", repeatable: true,
-                help: "a bound of the process, by the kernel's number of it"),
-            Flag("terminal", help: "give the command a terminal, which is alcove-vmm's"),
-            Flag("input", help: "pass standard input on"),
-        ], trailing: .command)
+                help: "where the monitor passes connections on")
+        ] + RunFlags.process, trailing: .command)
 }
 
 /// Runs a command in the guest of another monitor.

@@ -37,21 +37,21 @@ final class Monitor {
     /// Less than a huge page: the kernel would make a larger stack of one.
     private static let stackBytes: UInt64 = 512 << 10
 
-    static func run(_ options: RunOptions) throws -> Int32 {
+    /// Runs it to its end, and ends the program. Nothing is taken apart before that: the last to
+    /// let go of a descriptor could be the thread of a processor, which may not close any.
+    static func run(_ options: RunOptions) throws -> Never {
         if options.fences.isEmpty {
             Complaint.tell("WARNING: --no-fences: nothing keeps a guest that takes alcove-vmm over")
         }
         try KernelThread.setStacks(to: stackBytes)
         let monitor = try Monitor(options)
-        let reporter = monitor.reporter
         do {
             try monitor.start()
             monitor.loop.runOnThisThread { monitor.outcome != nil }
         } catch {
-            reporter.tell(.failed)
-            throw error
+            monitor.end(.failed("\(error)"))
         }
-        return monitor.finish()
+        withExtendedLifetime(monitor) { ThisProcess.exit(monitor.finish()) }
     }
 
     private init(_ options: RunOptions) throws {

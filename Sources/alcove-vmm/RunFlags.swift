@@ -43,6 +43,21 @@ struct RunOptions {
 
 /// The command line of `alcove-vmm run`.
 enum RunFlags {
+    /// What is said of a process in a guest.
+    static let process = [
+        Flag("user", value: "UID:GID", default: "0:0", help: "who runs the command"),
+        Flag("workdir", value: "DIR", default: "/", help: "where it begins"),
+        Flag(
+            "program", value: "PATH", defaultNote: "the command's first word",
+            repeatable: true,
+            help: "what is executed; the first that is there"),
+        Flag(
+            "limit", value: "NUMBER:SOFT:HARD", repeatable: true,
+            help: "a bound of the process, by the kernel's number of it"),
+        Flag("terminal", help: "give the command a terminal, which is alcove-vmm's"),
+        Flag("input", help: "pass standard input on"),
+    ]
+
     static let command = Command(
         "run", of: "alcove-vmm", summary: "boot a microVM and run a command in it",
         discussion: "The command's standard streams are those of alcove-vmm, its environment is"
@@ -66,17 +81,7 @@ enum RunFlags {
                 "scratch-disk", value: "FILE",
                 help: "a file with an ext4 file system for what the command writes"),
             Flag("hostname", value: "NAME", default: "sandbox", help: "the guest's host name"),
-            Flag("user", value: "UID:GID", default: "0:0", help: "who runs the command"),
-            Flag("workdir", value: "DIR", default: "/", help: "where it begins"),
-            Flag(
-                "program", value: "PATH", defaultNote: "the command's first word",
-                repeatable: true,
-                help: "what is executed; the first that is there"),
-            Flag(
-                "limit", value: "NUMBER:SOFT:HARD", repeatable: true,
-                help: "a bound of the process, by the kernel's number of it"),
-            Flag("terminal", help: "give the command a terminal, which is alcove-vmm's"),
-            Flag("input", help: "pass standard input on"),
+        ] + process + [
             Flag(
                 "control", value: "PATH",
                 help: "where `alcove-vmm control` reaches the monitor"),

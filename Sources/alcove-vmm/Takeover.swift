@@ -35,7 +35,7 @@
             default: options.fences = .all
             }
             options.takeover = try Takeover(parsed)
-            return try Monitor.run(options)
+            try Monitor.run(options)
         }
 
         private init(_ parsed: ParsedCommand) throws(FlagError) {

@@ -37,7 +37,7 @@ enum VMMProgram {
 
     private static func perform(_ parsed: ParsedCommand) throws -> Int32 {
         switch parsed.command.path {
-        case RunFlags.command.path: return try Monitor.run(try RunFlags.options(parsed))
+        case RunFlags.command.path: try Monitor.run(try RunFlags.options(parsed))
         case ExecFlags.command.path: return try GuestCommand.run(parsed)
         case ControlFlags.command.path: return try ControlClient.run(parsed)
         #if DEBUG
