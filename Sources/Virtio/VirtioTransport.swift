@@ -143,6 +143,11 @@ public final class VirtioTransport: @unchecked Sendable {
         doorbells[queue].raise()
     }
 
+    /// Reads something of the device, with its lock held.
+    public func reading<Result>(_ body: () -> Result) -> Result {
+        state.with { _ in body() }
+    }
+
     /// Changes the device itself, on behalf of the host, with its lock held.
     public func withDevice(_ action: (any VirtioDevice) throws(DeviceFault) -> Void) {
         guarded { (state) throws(DeviceFault) in try action(state.device) }

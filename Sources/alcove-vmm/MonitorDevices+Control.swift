@@ -59,13 +59,13 @@ extension MonitorDevices {
 
     /// Counters of each device.
     var statistics: [JSONValue] {
-        disks.map { Self.statistics(of: $0.device.counters, shape: "block") }
+        disks.map { disk in Self.statistics(of: disk.transport.reading { disk.device.counters }) }
             + [socketStatistics, balloonStatistics, networkStatistics].compactMap { $0 }
     }
 
-    private static func statistics(of counters: BlockDevice.Counters, shape: String) -> JSONValue {
+    private static func statistics(of counters: BlockDevice.Counters) -> JSONValue {
         [
-            "device": .string(shape), "reads": JSONValue(counters.reads),
+            "device": "block", "reads": JSONValue(counters.reads),
             "read_bytes": JSONValue(counters.readBytes), "writes": JSONValue(counters.writes),
             "written_bytes": JSONValue(counters.writtenBytes),
             "flushes": JSONValue(counters.flushes), "errors": JSONValue(counters.errors),
@@ -74,7 +74,8 @@ extension MonitorDevices {
     }
 
     private var socketStatistics: JSONValue? {
-        guard let counters = sockets?.counters else { return nil }
+        guard let sockets else { return nil }
+        let counters = sockets.transport.reading { sockets.device.counters }
         return [
             "device": "socket", "opened": JSONValue(counters.opened),
             "refused": JSONValue(counters.refused), "resets": JSONValue(counters.resets),
@@ -85,15 +86,18 @@ extension MonitorDevices {
 
     private var balloonStatistics: JSONValue? {
         guard let balloon else { return nil }
+        let pages = balloon.transport.reading {
+            (target: balloon.device.targetPages, actual: balloon.device.actualPages)
+        }
         return [
-            "device": "balloon",
-            "target_bytes": JSONValue(UInt64(balloon.device.targetPages) * Self.pageBytes),
-            "actual_bytes": JSONValue(UInt64(balloon.device.actualPages) * Self.pageBytes),
+            "device": "balloon", "target_bytes": JSONValue(UInt64(pages.target) * Self.pageBytes),
+            "actual_bytes": JSONValue(UInt64(pages.actual) * Self.pageBytes),
         ]
     }
 
     private var networkStatistics: JSONValue? {
-        guard let counters = network?.device.counters else { return nil }
+        guard let network else { return nil }
+        let counters = network.transport.reading { network.device.counters }
         return [
             "device": "network", "packets_from_guest": JSONValue(counters.packetsFromGuest),
             "bytes_from_guest": JSONValue(counters.bytesFromGuest),

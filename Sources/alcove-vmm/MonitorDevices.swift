@@ -10,7 +10,7 @@ struct MonitorDevices {
 
     var signals: SignalRelay?
     var control: ControlServer?
-    private(set) var sockets: SocketDevice?
+    private(set) var sockets: (device: SocketDevice, transport: VirtioTransport)?
     private(set) var disks: [(device: BlockDevice, transport: VirtioTransport)] = []
     private(set) var balloon: (device: BalloonDevice, transport: VirtioTransport)?
     private(set) var network: (device: NetworkDevice, transport: VirtioTransport)?
@@ -31,8 +31,7 @@ struct MonitorDevices {
         let sockets = SocketDevice(cid: Self.guestAddress, settings)
         let receiver = LinkReceiver(onLink)
         sockets.listen(onPort: UInt32(ALCOVE_GUEST_LINK_PORT)) { receiver.take($0) }
-        self.sockets = sockets
-        try machine.attach(sockets)
+        self.sockets = (sockets, try machine.attach(sockets))
         try machine.attach(EntropyDevice())
         let balloon = BalloonDevice()
         self.balloon = (balloon, try machine.attach(balloon))
