@@ -55,6 +55,9 @@ public enum Need: String, CaseIterable, Sendable {
     case buildah
     case aptGet = "apt-get"
     case jq
+    case qemu = "qemu-system-x86_64"
+    /// `scripts/build-kernel` has run.
+    case guestKernel = "guest-kernel"
     /// `rootfs/build-python` has run.
     case pythonImage = "python-image"
     /// The Python packages that tests judge messages and calls by.
@@ -82,6 +85,8 @@ public enum Need: String, CaseIterable, Sendable {
         case .tun: "needs a `/dev/net/tun` that opens"
         case .skopeo, .umoci, .buildah:
             "needs `\(program)` on the PATH (`scripts/setup --image-tools` installs it)"
+        case .qemu: "needs `\(program)` on the PATH (`scripts/setup --testbed` installs it)"
+        case .guestKernel: "needs `build/kernel/vmlinux` (`scripts/build-kernel` makes it)"
         case .pythonImage:
             "needs `build/rootfs/python.oci.tar` (`rootfs/build-python` makes it)"
         case .bubblewrap, .crun, .runc:
@@ -117,12 +122,13 @@ public enum Need: String, CaseIterable, Sendable {
         case .tun: Host.opens("/dev/net/tun")
         case .overlay: Host.fileSystems.contains("overlay")
         case .pythonEnvironment: PythonEnvironment.isComplete
+        case .guestKernel: Host.exists(PackageRoot.path("build/kernel/System.map"))
         case .pythonImage: Host.exists(PackageRoot.path("build/rootfs/python.oci.tar"))
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
             .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
             .mkfsExt4, .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq,
             .skopeo,
-            .umoci, .buildah:
+            .umoci, .buildah, .qemu:
             Host.executable(program) != nil
         }
     }
