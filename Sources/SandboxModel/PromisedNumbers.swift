@@ -54,6 +54,17 @@ public enum PromisedNumbers {
     public static let guestStartMeasured = 15_297_534
     public static let guestStartGrowth = 1.02
 
+    /// From before the monitor of a microVM is executed until its guest's first instructions are
+    /// done, at the median, at most.
+    public static let microVMEntryMilliseconds = 5
+    /// The same from the word to begin, with a monitor that was held ready, at most.
+    public static let preparedMicroVMEntryMilliseconds = 1
+    /// What a monitor holds of memory beside its guest's and the text that monitors share, at most.
+    public static let monitorMemoryKilobytes = 5120
+    /// From the execution of the monitor until a guest with Linux is ready, to QEMU's microvm
+    /// machine with the same kernel and initial files, at most.
+    public static let microVMReadyToQEMU = 0.7
+
     /// The file of `alcove-init`, stripped.
     public static let initFileKilobytes = 160
     /// What a running `alcove-init` holds of memory, shared pages included.
