@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,16 +48,16 @@ static int64_t microseconds(void) {
 
 // Both of its outputs go to the descriptor.
 static pid_t start(char **command, int output) {
-    pid_t pid = fork();
-    if (pid < 0) fail("fork");
-    if (pid == 0) {
-        if (output >= 0) {
-            dup2(output, 1);
-            dup2(output, 2);
-        }
-        execvp(command[0], command);
-        fail(command[0]);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    if (output >= 0) {
+        posix_spawn_file_actions_adddup2(&actions, output, 1);
+        posix_spawn_file_actions_adddup2(&actions, output, 2);
     }
+    pid_t pid;
+    errno = posix_spawnp(&pid, command[0], &actions, NULL, command, environ);
+    if (errno) fail(command[0]);
+    posix_spawn_file_actions_destroy(&actions);
     return pid;
 }
 
