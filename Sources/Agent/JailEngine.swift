@@ -44,9 +44,8 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
         host = try SandboxHost(
             initProgram: settings.initProgram.isEmpty
                 ? InitLocation.path() : settings.initProgram,
-            limits: Set(
-                Limits.Kind.allCases.filter { hierarchy.controllers.contains($0.rawValue) }),
-            hierarchy: hierarchy, isDedicated: true, cgroupParent: settings.cgroupParent,
+            limits: hierarchy.limitKinds, hierarchy: hierarchy, isDedicated: true,
+            cgroupParent: settings.cgroupParent,
             places: DiskPlaces(
                 images: settings.stateDirectory + "/images", scratch: settings.scratchDirectory))
         folders = settings.stateDirectory + "/sandboxes"
@@ -85,9 +84,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
     ) -> any EngineSandbox {
         guard let guests else { return sandbox }
         let hierarchy = host.hierarchy
-        return MicroVMSandbox(sandbox, guests, spec) {
-            SandboxHost.limitStatuses(of: $0, on: hierarchy)
-        }
+        return MicroVMSandbox(sandbox, guests, spec) { hierarchy.limitStatuses(of: $0) }
     }
 
     /// Which limits hold of what was asked for.
@@ -96,7 +93,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
     ) throws(SandboxError) -> [LimitStatus] {
         guard guests != nil else { return sandbox.limits }
         let statuses = GuestJail.statuses(
-            host.limitStatuses(of: order.spec), of: order.spec.limits)
+            host.hierarchy.limitStatuses(of: order.spec), of: order.spec.limits)
         try order.spec.accept(statuses)
         return statuses
     }
@@ -129,7 +126,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
                     + " a directory", hint: "import it from an archive: `alcove image import`")
         }
         let spec = try guests.spec(
-            for: order, layers: try source.layerFiles(), held: host.heldLimits)
+            for: order, layers: try source.layerFiles(), held: host.hierarchy.limitKinds)
         return try prepared(spec, try ImageTree.open(guests.root), order)
     }
 
@@ -148,7 +145,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
 
     func recover(_ order: EngineOrder) throws(SandboxError) -> EngineRecovery {
         let found = try LastingSandbox.adopt(
-            guests.map { $0.jailed(order.spec, held: host.heldLimits) } ?? order.spec,
+            guests.map { $0.jailed(order.spec, held: host.hierarchy.limitKinds) } ?? order.spec,
             limits: order.limits, folder: folder(of: order.number),
             cgroup: name(of: order.number), on: host,
             removesCgroup: false)

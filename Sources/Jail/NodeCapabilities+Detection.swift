@@ -15,8 +15,7 @@ extension NodeCapabilities {
     ) -> NodeCapabilities {
         NodeCapabilities(
             memoryBytes: Machine.memoryBytes, milliCPUs: UInt32(Machine.cpuCount) * 1000,
-            limitKinds: Set(
-                Limits.Kind.allCases.filter { hierarchy.controllers.contains($0.rawValue) }),
+            limitKinds: hierarchy.limitKinds,
             cgroupParent: hierarchy.root.map { $0 + "/alcove" },
             cgroupMode: hierarchy.mode.rawValue,
             maskedPaths: MaskedPath.candidates.filter { Files.exists($0.path) },

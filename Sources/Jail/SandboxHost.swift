@@ -136,22 +136,6 @@ public final class SandboxHost {
         }
     }
 
-    /// Limits that cgroups of this host enforce.
-    public var heldLimits: Set<Limits.Kind> {
-        Set(Limits.Kind.allCases.filter { hierarchy.controllers.contains($0.rawValue) })
-    }
-
-    /// Which limits of a sandbox cgroups of this host would enforce.
-    public func limitStatuses(of spec: SandboxSpec) -> [LimitStatus] {
-        Self.limitStatuses(of: spec, on: hierarchy)
-    }
-
-    public static func limitStatuses(
-        of spec: SandboxSpec, on hierarchy: CgroupHierarchy
-    ) -> [LimitStatus] {
-        spec.limitStatuses(on: .detect(hierarchy: hierarchy))
-    }
-
     /// The standard input of workloads that have none.
     func null() throws(SystemCallError) -> Int32 {
         if nullDevice.number < 0 { nullDevice = try Files.open("/dev/null", .readWrite) }

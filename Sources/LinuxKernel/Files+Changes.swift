@@ -109,8 +109,7 @@ extension Descriptor {
             try checked(
                 systemCall(__NR_fallocate, UInt64(argument: rawValue), 0, 0, size), "fallocate")
         } catch {
-            // EOPNOTSUPP
-            guard error.errorNumber.rawValue == 95 else { throw error }
+            guard error.errorNumber == .notSupported else { throw error }
             try setSize(size)
         }
     }
