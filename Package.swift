@@ -109,6 +109,9 @@ let package = Package(
                 ":libarchive.a", ":libz.a", ":libzstd.a", ":liblz4.a", ":libnettle.a",
             ].map { .linkedLibrary($0) }),
         .target(
+            name: "MicroVM", dependencies: ["JSON", "Jail", "LinuxKernel", "SandboxModel"],
+            swiftSettings: strict),
+        .target(
             name: "HostReport", dependencies: ["SandboxModel", "LinuxKernel", "Jail", "KVM"],
             swiftSettings: strict),
         .target(name: "JSON", swiftSettings: strict),
@@ -147,7 +150,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "AgentAPI", "AgentOperations", "ImageStore", "JSON", "Jail", "KVM", "LinuxKernel",
-                "ProtocolBuffers", "RPC", "SandboxModel", "Store",
+                "MicroVM", "ProtocolBuffers", "RPC", "SandboxModel", "Store",
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -191,6 +194,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MonitorTests", dependencies: ["TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "MicroVMTests", dependencies: ["MicroVM", "SandboxModel"], swiftSettings: strict),
         .testTarget(
             name: "KVMTests",
             dependencies: ["KVM", "LinuxKernel", "TestSupport"],

@@ -1,6 +1,7 @@
 internal import AgentAPI
 public import AgentOperations
 public import LinuxKernel
+internal import MicroVM
 internal import ProtocolBuffers
 public import RPC
 internal import SandboxModel

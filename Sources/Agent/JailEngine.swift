@@ -1,6 +1,7 @@
 internal import ImageStore
 internal import Jail
 internal import LinuxKernel
+internal import MicroVM
 internal import RPC
 internal import SandboxModel
 
@@ -126,7 +127,8 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
                     + " a directory", hint: "import it from an archive: `alcove image import`")
         }
         let spec = try guests.spec(
-            for: order, layers: try source.layerFiles(), held: host.hierarchy.limitKinds)
+            for: order.spec, number: order.number, layers: try source.layerFiles(),
+            held: host.hierarchy.limitKinds)
         return try prepared(spec, try ImageTree.open(guests.root), order)
     }
 

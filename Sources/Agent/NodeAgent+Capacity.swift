@@ -1,5 +1,6 @@
 internal import AgentAPI
 internal import LinuxKernel
+internal import MicroVM
 internal import RPC
 internal import SandboxModel
 

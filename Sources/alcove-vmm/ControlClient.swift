@@ -13,7 +13,8 @@ enum ControlFlags {
         ],
         arguments: [
             Argument(
-                "WORD", help: "start, state, pause, resume, stop, statistics, balloon, limits"),
+                "WORD",
+                help: "start, state, machine, pause, resume, stop, statistics, balloon, limits"),
             Argument(
                 "NAME=VALUE", required: false, repeatable: true, help: "what it is done with"),
         ])

@@ -109,6 +109,7 @@ final class ControlConnection {
             monitor.startGuest()
             answer(["ok": true])
         case "state": answer(["ok": true, "state": .string(monitor.stateName)])
+        case "machine": answer(monitor.size)
         case "pause":
             machine.pause()
             monitor.isPaused = true

@@ -10,6 +10,15 @@ extension Monitor {
         return isReady ? "running" : "booting"
     }
 
+    /// What the guest was made with.
+    var size: JSONValue {
+        let machine = options.machine
+        return [
+            "ok": true, "memory_bytes": JSONValue(machine.memoryBytes),
+            "processors": JSONValue(machine.processors),
+        ]
+    }
+
     func statistics(_ guest: GuestStatistics?) -> JSONValue {
         let exits = machine?.exits ?? ExitCounters()
         var object = JSONObject()

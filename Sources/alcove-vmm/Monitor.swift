@@ -16,7 +16,7 @@ final class Monitor {
         case failed(String)
     }
 
-    private let options: RunOptions
+    let options: RunOptions
     let loop: EventLoop
     let timeline: Timeline
     private let reporter: Reporter

@@ -31,6 +31,9 @@ import Testing
         let monitor = try Self.start(folder, ["--hold", "--boot", way])
         try monitor.waitForErrorOutput(", held ")
         #expect(try Self.ask("state", folder).output == "{\"ok\":true,\"state\":\"held\"}\n")
+        #expect(
+            try Self.ask("machine", folder).output
+                == "{\"ok\":true,\"memory_bytes\":16777216,\"processors\":1}\n")
         for word in ["pause", "resume"] {
             let refused = try Self.ask(word, folder)
             #expect(refused.code == 1 && refused.output.contains("the guest is held"))

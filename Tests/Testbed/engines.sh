@@ -171,6 +171,17 @@ is_counted() {
     at_least memory "$(number "${stats#*\"memory\"}" current_bytes)" 1
     alcove update --cpus 0.5 counted
     holds_text limits "$(alcove ps counted)" '0.5'
+    # Back to what it has, and not beyond, after the agent's death as well.
+    [[ $isolation != microvm ]] || {
+        kill_agent
+        start_agent
+        ! alcove update --cpus 1.5 counted 2>said || say_wrong 'more than it has was given'
+        holds_text reason "$(cat said)" 'no more than 1 processors'
+    }
+    alcove update --cpus 1 counted
+    alcove update --memory 80MiB counted
+    alcove update --memory 96MiB counted
+    holds_text memory "$(alcove ps counted)" 96
     alcove rm -f counted
 }
 

@@ -60,6 +60,7 @@ enum ImportTable {
             "ImageStore", .library,
             ["CArchive", "CLZ4", "CNettle", "Glibc", "JSON", "LinuxKernel"]),
         Row("Jail", .library, ["SandboxModel", "LinuxKernel", "CInitProtocol"]),
+        Row("MicroVM", .library, ["Jail", "JSON", "LinuxKernel", "SandboxModel"]),
         Row("HostReport", .library, ["SandboxModel", "LinuxKernel", "Jail", "KVM"]),
         Row("JSON", .library),
         Row("Console", .library, ["JSON"]),
@@ -72,7 +73,7 @@ enum ImportTable {
             "Agent", .library,
             [
                 "AgentAPI", "AgentOperations", "ImageStore", "JSON", "Jail", "KVM", "LinuxKernel",
-                "ProtocolBuffers", "RPC", "SandboxModel", "Store",
+                "MicroVM", "ProtocolBuffers", "RPC", "SandboxModel", "Store",
             ]),
         Row(
             "alcoved", .program,

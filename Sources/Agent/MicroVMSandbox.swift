@@ -1,6 +1,7 @@
 internal import JSON
 internal import Jail
 internal import LinuxKernel
+internal import MicroVM
 internal import SandboxModel
 
 /// A microVM: a process sandbox whose workload is a monitor, seen as what runs in the guest.
@@ -49,42 +50,17 @@ final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
     func update(
         _ limits: Limits, policy: SandboxSpec.LimitPolicy
     ) throws(SandboxError) -> [LimitStatus] {
-        let changed = limits.over(spec.limits)
-        try check(limits)
+        let socket = MonitorSocket(pid: pid)
+        let size = try GuestSize(of: socket)
+        try size.check(limits)
         if let bytes = limits.memoryBytes {
-            let whole = spec.limits.memoryBytes ?? GuestJail.standardMemoryBytes
-            try MonitorSocket(pid: pid).ask("balloon", ["bytes": Int64(whole - bytes)])
+            try socket.ask("balloon", ["bytes": Int64(size.memoryBytes - bytes)])
         }
         var jailed = Limits()
         jailed.milliCPUs = limits.milliCPUs
         if !jailed.kinds.isEmpty { _ = try monitor.update(jailed, policy: policy) }
-        spec.limits.milliCPUs = changed.milliCPUs
-        var wanted = spec
-        wanted.limits = changed
-        return GuestJail.statuses(statuses(wanted), of: changed)
-    }
-
-    private func check(_ limits: Limits) throws(SandboxError) {
-        let most = spec.limits.memoryBytes ?? GuestJail.standardMemoryBytes
-        if let bytes = limits.memoryBytes, bytes > most || bytes < GuestJail.leastMemoryBytes {
-            throw SandboxError(
-                .limitOutOfRange,
-                "the memory of this microVM is between"
-                    + " \(GuestJail.leastMemoryBytes) and \(most) bytes",
-                hint: "a guest has no more than it was started with: create one that has")
-        }
-        if let cpus = limits.milliCPUs, cpus > (spec.limits.milliCPUs ?? 1000 + 999) / 1000 * 1000 {
-            throw SandboxError(
-                .limitOutOfRange, "this microVM has fewer processors than that",
-                hint: "create one that has more")
-        }
-        guard limits.pids == nil, limits.readBytesPerSecond == nil,
-            limits.writeBytesPerSecond == nil
-        else {
-            throw SandboxError(
-                .unavailable, "processes and disk rates of a microVM do not change while it runs",
-                hint: "create one with other limits")
-        }
+        spec.limits = limits.over(spec.limits)
+        return GuestJail.statuses(statuses(spec), of: spec.limits)
     }
 
     func statistics() -> SandboxStatistics { monitor.statistics() }

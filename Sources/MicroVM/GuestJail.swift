@@ -1,17 +1,15 @@
-internal import ImageStore
-internal import Jail
-internal import KVM
+public import Jail
 internal import LinuxKernel
-internal import SandboxModel
+public import SandboxModel
 
 /// How a microVM becomes a workload of the jail: its monitor runs there, and what was asked for is
 /// handed on to the guest.
 ///
 /// What the jail has is what the monitor needs: its program, the guest's kernel and initial files
 /// in a read-only root, `/dev/kvm`, the layers of the image as files, and some memory for sockets.
-struct GuestJail: Sendable {
+public struct GuestJail: Sendable {
     /// The directory that becomes the monitor's root.
-    let root: String
+    public let root: String
 
     /// Names in the jail.
     enum Place {
@@ -24,9 +22,9 @@ struct GuestJail: Sendable {
     }
 
     /// What a guest gets that asks for no memory.
-    static let standardMemoryBytes: UInt64 = 128 << 20
+    public static let standardMemoryBytes: UInt64 = 128 << 20
     /// A kernel and its first process need so much to begin with.
-    static let leastMemoryBytes: UInt64 = 64 << 20
+    public static let leastMemoryBytes: UInt64 = 64 << 20
     /// What a monitor may use beside the memory of its guest.
     static let monitorMemoryBytes: UInt64 = 32 << 20
     /// Threads of a monitor, alcove-init, and a further command or two for each that runs inside.
@@ -36,7 +34,7 @@ struct GuestJail: Sendable {
     static let userCount: Int64 = 0x0fff_ffff
 
     /// - Parameter directory: with alcove-vmm, vmlinux and initrd.cpio.
-    init(_ directory: String) throws(SandboxError) {
+    public init(_ directory: String) throws(SandboxError) {
         root = directory
         for name in [Place.monitor, Place.kernel, Place.initialFiles] {
             guard Files.exists(directory + name) else {
@@ -47,56 +45,24 @@ struct GuestJail: Sendable {
         }
     }
 
-    /// What microVMs run from where they are offered, or why they are not.
-    static func find(
-        _ settings: NodeSettings
-    ) throws(AgentError) -> (guests: GuestJail?, obstacle: String?) {
-        guard settings.microVMs != .never else {
-            return (nil, "the operator does not allow it")
-        }
-        let directory =
-            settings.monitorDirectory.isEmpty ? MonitorLocation.path() : settings.monitorDirectory
-        do throws(SandboxError) {
-            let guests = try GuestJail(directory)
-            guard settings.microVMs == .auto else { return (guests, nil) }
-            let speed = GuestSpeedProbe.measure()
-            return speed.isFast ? (guests, nil) : (nil, obstacle(speed))
-        } catch {
-            guard settings.microVMs == .auto else { throw AgentError(error) }
-            return (nil, error.message)
-        }
-    }
-
-    private static func obstacle(_ speed: GuestSpeed) -> String {
-        switch speed {
-        case .absent: "there is no /dev/kvm"
-        case .notPermitted(let error): "\(error)"
-        case .unusable(let error): "KVM cannot be used: \(error)"
-        case .notMeasured: "KVM was not measured"
-        case .measured(let measurement):
-            "KVM is slow here: \(Int(measurement.nanosecondsPerInstruction)) ns for an instruction"
-                + " of a guest's kernel; `sandboxes.microvms` offers them all the same"
-        }
-    }
-
     // MARK: - The start
 
     /// The sandbox that the jail makes for a guest.
     ///
     /// - Parameters:
+    ///   - number: by which its user on the node is told from others.
     ///   - layers: files of the guest's root, the topmost first.
     ///   - held: the limits that the node enforces by cgroups.
-    func spec(
-        for order: EngineOrder, layers: [String], held: Set<Limits.Kind>
+    public func spec(
+        for wanted: SandboxSpec, number: Int64, layers: [String], held: Set<Limits.Kind>
     ) throws(SandboxError) -> SandboxSpec {
-        let wanted = order.spec
         try Self.check(wanted)
         var spec = SandboxSpec(image: root, command: [])
         spec.command = [Place.monitor] + arguments(wanted, layers: layers.count)
         spec.environment = wanted.environment
         spec.root = .readOnly
         spec.hostname = wanted.hostname
-        let user = Self.user(of: order.number)
+        let user = Self.user(of: number)
         spec.user = SandboxSpec.User(user: user, group: user)
         spec.limits = Self.limits(wanted.limits, held: held)
         spec.limitPolicy = wanted.limitPolicy
@@ -157,7 +123,7 @@ struct GuestJail: Sendable {
     }
 
     /// What was asked for, with the limits of the jail: of one that runs already.
-    func jailed(_ wanted: SandboxSpec, held: Set<Limits.Kind>) -> SandboxSpec {
+    public func jailed(_ wanted: SandboxSpec, held: Set<Limits.Kind>) -> SandboxSpec {
         var spec = wanted
         spec.limits = Self.limits(wanted.limits, held: held)
         return spec
@@ -169,7 +135,7 @@ struct GuestJail: Sendable {
 
     /// Which limits hold, from what the jail's cgroup could do: a guest has no more memory and no
     /// more processors than it was given.
-    static func statuses(_ statuses: [LimitStatus], of wanted: Limits) -> [LimitStatus] {
+    public static func statuses(_ statuses: [LimitStatus], of wanted: Limits) -> [LimitStatus] {
         statuses.map { status in
             let holds =
                 switch status.kind {
@@ -218,7 +184,9 @@ struct GuestJail: Sendable {
     // MARK: - Further commands
 
     /// A command in a guest, as a command in the jail that passes it on.
-    func request(_ request: ExecRequest, in spec: SandboxSpec) throws(SandboxError) -> ExecRequest {
+    public func request(_ request: ExecRequest, in spec: SandboxSpec) throws(SandboxError)
+        -> ExecRequest
+    {
         try request.validate()
         var words = [Place.monitor, "exec", "--sockets", Place.sockets]
         words.append(request.terminal == nil ? "--input" : "--terminal")

@@ -1,19 +1,23 @@
-internal import JSON
+public import JSON
 internal import LinuxKernel
-internal import SandboxModel
+public import SandboxModel
 
 /// Asks a running monitor for something. A call takes as long as the monitor does, a moment, and
 /// is made on any thread but the loop's.
-struct MonitorSocket {
+public struct MonitorSocket {
     /// The sandbox's first process: through it the jail's files are seen.
-    let pid: Int32
+    private let pid: Int32
+
+    public init(pid: Int32) { self.pid = pid }
 
     private static let longestAnswer = 1 << 20
     private static let patience = Duration.seconds(10)
 
     /// Gives the monitor's answer.
     @discardableResult
-    func ask(_ word: String, _ numbers: [String: Int64] = [:]) throws(SandboxError) -> JSONValue {
+    public func ask(_ word: String, _ numbers: [String: Int64] = [:]) throws(SandboxError)
+        -> JSONValue
+    {
         var request = JSONObject()
         request["do"] = .string(word)
         for (name, number) in numbers { request[name] = .integer(number) }
