@@ -6,8 +6,9 @@ public enum GuestFrame: Hashable, Sendable {
         case output, error
     }
 
-    /// It is ready for a process; since when its kernel counts.
-    case ready(version: UInt32, nanoseconds: UInt64)
+    /// It is ready for a process; how long its first process took, and since when its kernel
+    /// counts.
+    case ready(version: UInt32, microseconds: UInt32, nanoseconds: UInt64)
     case statistics(GuestStatistics)
     /// The process is being executed.
     case started(pid: Int32)

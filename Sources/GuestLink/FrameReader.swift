@@ -62,7 +62,9 @@ public struct FrameReader: Sendable {
         case ALCOVE_FRAME_READY.rawValue:
             try check(MemoryLayout<alcove_guest_ready>.size)
             return .ready(
-                version: Little.number(payload, at: 0), nanoseconds: Little.number(payload, at: 8))
+                version: Little.number(payload, at: 0),
+                microseconds: Little.number(payload, at: 4),
+                nanoseconds: Little.number(payload, at: 8))
         case ALCOVE_FRAME_STATISTICS.rawValue:
             try check(MemoryLayout<alcove_guest_statistics>.size)
             return .statistics(

@@ -34,7 +34,7 @@ struct ReportReader {
     private static let mostReads = 1024
     private static let recordSize = MemoryLayout<alcove_report>.size
     /// More than a sandbox ever reports.
-    private static let largestMomentCount = 8
+    private static let largestMomentCount = 16
 
     /// Reads until there is nothing more for now. False at the end: of a pipe when nobody can
     /// write any more, of a file always.
@@ -95,6 +95,8 @@ struct ReportReader {
             if denied.count < Self.largestDeniedCount { denied.append(value) }
         case ALCOVE_REPORT_OUT_OF_MEMORY: isOutOfMemory = true
         case ALCOVE_REPORT_GUEST_FAILED: isGuestFailed = true
+        case ALCOVE_REPORT_STAGE:
+            if let name = Self.name(ofStage: UInt32(bitPattern: value)) { note(name, time) }
         case ALCOVE_REPORT_EXITED:
             exit = .exited(code: value & 0xff)
             note("workload ended", time)
@@ -102,6 +104,20 @@ struct ReportReader {
             exit = .signaled(number: value & 0x7f, name: Signal(rawValue: value & 0x7f).name)
             note("workload ended", time)
         default: break
+        }
+    }
+
+    private static func name(ofStage stage: UInt32) -> String? {
+        switch alcove_monitor_stage(rawValue: stage) {
+        case ALCOVE_MONITOR_BEGAN: "monitor began"
+        case ALCOVE_MONITOR_MACHINE: "virtual machine made"
+        case ALCOVE_MONITOR_DEVICES: "devices attached"
+        case ALCOVE_MONITOR_LOADED: "kernel loaded"
+        case ALCOVE_MONITOR_FENCED: "monitor fenced"
+        case ALCOVE_MONITOR_ENTERED: "guest entered"
+        case ALCOVE_MONITOR_GUEST_BEGAN: "guest's first process began"
+        case ALCOVE_MONITOR_GUEST_READY: "guest ready"
+        default: nil
         }
     }
 

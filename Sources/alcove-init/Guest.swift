@@ -4,6 +4,7 @@ internal import CInitProtocol
 /// The first process of a microVM's guest. It ends with the machine; this process's exit code is
 /// that of a machine which cannot.
 func runGuest(_ request: GuestRequest?) -> Int32 {
+    let began = cinit_monotonic_nanoseconds()
     do throws(GuestError) {
         guard let request else { throw GuestError(step: "the arguments are not understood") }
         if let tree = request.tree {
@@ -13,7 +14,7 @@ func runGuest(_ request: GuestRequest?) -> Int32 {
         if request.isAlone {
             try mark(request)
         } else {
-            var server = try beReady(request)
+            var server = try beReady(request, began: began)
             server.run()
         }
     } catch {
@@ -32,7 +33,7 @@ private func mark(_ request: GuestRequest) throws(GuestError) {
 }
 
 /// Says that the guest is ready. All that is not needed for it comes afterwards.
-private func beReady(_ request: GuestRequest) throws(GuestError) -> GuestServer {
+private func beReady(_ request: GuestRequest, began: UInt64) throws(GuestError) -> GuestServer {
     let listener =
         request.inherited?.commands
         ?? cinit_listen_for_host(UInt32(ALCOVE_GUEST_COMMAND_PORT), Int32(ALCOVE_GUEST_COMMANDS))
@@ -41,9 +42,10 @@ private func beReady(_ request: GuestRequest) throws(GuestError) -> GuestServer 
         request.inherited?.link ?? cinit_connect_host(UInt32(ALCOVE_GUEST_LINK_PORT))
     guard link >= 0 else { throw GuestError(step: "connect", number: -link) }
     var outgoing = Outgoing(session: 0)
+    let now = cinit_monotonic_nanoseconds()
     let ready = alcove_guest_ready(
-        version: UInt32(ALCOVE_GUEST_VERSION), reserved: 0,
-        nanoseconds: cinit_monotonic_nanoseconds())
+        version: UInt32(ALCOVE_GUEST_VERSION),
+        microseconds: UInt32(truncatingIfNeeded: (now - began) / 1000), nanoseconds: now)
     guard outgoing.send(ALCOVE_FRAME_READY, ready, to: link), outgoing.isEmpty else {
         throw GuestError(step: "say that it is ready")
     }

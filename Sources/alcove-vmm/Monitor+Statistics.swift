@@ -41,7 +41,7 @@ extension Monitor {
         object["began_nanoseconds"] = JSONValue(timeline.start)
         object["timeline"] = .array(
             moments.map {
-                ["stage": .string($0.stage), "nanoseconds": JSONValue($0.nanoseconds)]
+                ["stage": .string($0.stage.rawValue), "nanoseconds": JSONValue($0.nanoseconds)]
             })
         if let guest {
             object["guest"] = [

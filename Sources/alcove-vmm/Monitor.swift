@@ -77,36 +77,36 @@ final class Monitor {
         let files: Descriptor? = try Files.open(options.initialFiles, .readOnly)
         var prepared = try PreparedMachine(
             options.machine, on: System.open(), loop: loop)
-        timeline.reached("machine made")
+        timeline.reached(.machineMade)
         try devices.attach(options, to: &prepared) { [weak self] in self?.take(link: $0) }
-        timeline.reached("devices attached")
+        timeline.reached(.devicesAttached)
         try prepared.load(
             kernel, from: kernelFile, initialFileSystem: files,
             words: KernelCommandLine.words(options),
             arguments: KernelCommandLine.arguments(options),
             by: options.way)
-        timeline.reached("kernel loaded")
+        timeline.reached(.kernelLoaded)
         if let path = options.control {
             devices.control = try ControlServer(path, self)
         }
         // Everything is open that ever will be.
         try fences.refuseFiles()
         try devices.startThreads(options, behind: fences)
-        timeline.reached("files refused")
+        timeline.reached(.filesRefused)
         let ends = GuestEnds()
         ends.onEnd = { [weak self] in self?.guestEnded($0, at: $1) }
         machine = try prepared.start(
             isHeld: options.isHeld, console: options.hasConsole ? console : nil, fences: fences,
             onEnd: onEnd(ends))
         isHeld = options.isHeld
-        timeline.reached(isHeld ? "held" : "processors started")
+        timeline.reached(isHeld ? .held : .processorsStarted)
         // Who waits for it to be held reads that here.
         if isHeld { showTimeline() }
     }
 
     /// Lets the guest of a held machine begin.
     func startGuest() {
-        timeline.reached("start asked")
+        timeline.reached(.startAsked)
         isHeld = false
         machine?.resume()
     }
@@ -153,9 +153,11 @@ final class Monitor {
 
     private func take(_ frame: GuestFrame) {
         switch frame {
-        case .ready(let version, let nanoseconds):
-            timeline.reached("guest ready")
-            timeline.guestNanoseconds = nanoseconds
+        case .ready(let version, let microseconds, let nanoseconds):
+            let now = MonotonicClock.nanoseconds
+            timeline.add(
+                .guestBegan, at: now - min(UInt64(microseconds) * 1000, nanoseconds, now))
+            timeline.add(.guestReady, at: now)
             isReady = true
             guard version == UInt32(ALCOVE_GUEST_VERSION) else {
                 end(.failed("the guest's first process speaks version \(version)"))
@@ -163,7 +165,8 @@ final class Monitor {
             }
             startWorkload()
         case .started(let pid):
-            timeline.reached("workload started")
+            timeline.reached(.workloadStarted)
+            reportStages()
             reporter.tell(.started(pid: pid))
             showTimeline()
         case .statistics(let statistics):
@@ -190,7 +193,7 @@ final class Monitor {
     }
 
     private func sessionEnded(_ how: GuestSession.End) {
-        timeline.reached("workload ended")
+        timeline.reached(.workloadEnded)
         switch how {
         case .process(.exited(let code)): end(.exited(code))
         case .process(.signaled(let signal, _, let outOfMemory)):
@@ -207,7 +210,7 @@ final class Monitor {
     }
 
     private func guestEnded(_ how: MachineEnd, at time: UInt64) {
-        timeline.add("guest ended", at: time)
+        timeline.add(.guestEnded, at: time)
         if !isReady { showTimeline() }
         let last = console.tail.split(separator: "\n").suffix(3).joined(separator: " | ")
         let failures = (machine?.failures ?? []).map { "\($0.device): \($0.fault)" }
@@ -216,9 +219,17 @@ final class Monitor {
     }
 
     /// The stages of the start so far. When the guest was entered, its processor's thread knows.
-    var moments: [(stage: String, nanoseconds: UInt64)] {
-        if let time = machine?.entryTime { timeline.add("guest entered", at: time) }
+    var moments: [(stage: Timeline.Stage, nanoseconds: UInt64)] {
+        if let time = machine?.entryTime { timeline.add(.guestEntered, at: time) }
         return timeline.moments
+    }
+
+    private func reportStages() {
+        reporter.tell(.stage(ALCOVE_MONITOR_BEGAN, nanoseconds: timeline.start))
+        for moment in moments {
+            guard let stage = moment.stage.reported else { continue }
+            reporter.tell(.stage(stage, nanoseconds: timeline.start + moment.nanoseconds))
+        }
     }
 
     private func showTimeline() {

@@ -2,32 +2,48 @@ internal import LinuxKernel
 
 /// When each stage of a start was reached.
 final class Timeline {
+    enum Stage: String {
+        case machineMade = "machine made"
+        case devicesAttached = "devices attached"
+        case kernelLoaded = "kernel loaded"
+        case filesRefused = "files refused"
+        case processorsStarted = "processors started"
+        case held
+        case startAsked = "start asked"
+        case guestEntered = "guest entered"
+        /// Its first process runs.
+        case guestBegan = "guest's first process began"
+        case guestReady = "guest ready"
+        case workloadStarted = "workload started"
+        case workloadEnded = "workload ended"
+        case guestEnded = "guest ended"
+    }
+
     /// In the order of their times.
-    private(set) var moments: [(stage: String, nanoseconds: UInt64)] = []
+    private(set) var moments: [(stage: Stage, nanoseconds: UInt64)] = []
     /// When it began, on the monotonic clock.
     let start = MonotonicClock.nanoseconds
-    /// How long the guest's own clock ran until it was ready.
-    var guestNanoseconds: UInt64?
 
-    func reached(_ stage: String) {
+    func reached(_ stage: Stage) {
         moments.append((stage, MonotonicClock.nanoseconds - start))
     }
 
-    /// Adds what another thread has reached, once.
+    /// Adds what another thread, or the guest, has reached, once.
     ///
     /// - Parameter time: on the monotonic clock.
-    func add(_ stage: String, at time: UInt64) {
+    func add(_ stage: Stage, at time: UInt64) {
         guard !moments.contains(where: { $0.stage == stage }) else { return }
-        let span = time - start
+        // What a guest says is not believed to be before the monitor began.
+        let span = time > start ? time - start : 0
         let place = moments.firstIndex { $0.nanoseconds > span }
         moments.insert((stage, span), at: place ?? moments.count)
     }
 
     /// One line.
     static func text(
-        of moments: [(stage: String, nanoseconds: UInt64)], from start: UInt64
+        of moments: [(stage: Stage, nanoseconds: UInt64)], from start: UInt64
     ) -> String {
-        let stages = moments.map { "\($0.stage) \($0.nanoseconds / 1000) us" }
+        let stages = moments.map { "\($0.stage.rawValue) \($0.nanoseconds / 1000) us" }
         return "timeline: began \(start / 1000) us, " + stages.joined(separator: ", ")
     }
 }

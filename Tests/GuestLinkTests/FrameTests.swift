@@ -20,8 +20,8 @@ import Testing
         (
             frame(
                 ALCOVE_FRAME_READY,
-                Little.bytes(UInt32(1)) + Little.bytes(UInt32(0)) + Little.bytes(UInt64(77))),
-            .ready(version: 1, nanoseconds: 77)
+                Little.bytes(UInt32(1)) + Little.bytes(UInt32(5)) + Little.bytes(UInt64(77))),
+            .ready(version: 1, microseconds: 5, nanoseconds: 77)
         ),
         (
             frame(ALCOVE_FRAME_STATISTICS, (1...5).flatMap { Little.bytes(UInt64($0)) }),

@@ -33,6 +33,27 @@ enum alcove_report_kind {
     /// By the monitor of a microVM: the guest, or the monitor, could not go on. The reason stands
     /// on its standard error.
     ALCOVE_REPORT_GUEST_FAILED = 10,
+    /// By the monitor of a microVM, before ALCOVE_REPORT_STARTED: a stage of the guest's start.
+    /// `value` is an `alcove_monitor_stage`, `nanoseconds` when it was reached.
+    ALCOVE_REPORT_STAGE = 11,
+};
+
+/// What the monitor of a microVM reaches on the way to the workload, in this order.
+enum alcove_monitor_stage {
+    ALCOVE_MONITOR_BEGAN = 1,
+    /// The virtual machine is there, with its memory and its processors.
+    ALCOVE_MONITOR_MACHINE = 2,
+    ALCOVE_MONITOR_DEVICES = 3,
+    /// The guest's kernel is in its memory.
+    ALCOVE_MONITOR_LOADED = 4,
+    /// The monitor has given up what a guest could use that takes it over.
+    ALCOVE_MONITOR_FENCED = 5,
+    /// The guest's kernel begins.
+    ALCOVE_MONITOR_ENTERED = 6,
+    /// Its first process begins.
+    ALCOVE_MONITOR_GUEST_BEGAN = 7,
+    /// That one is ready for a workload.
+    ALCOVE_MONITOR_GUEST_READY = 8,
 };
 
 enum {

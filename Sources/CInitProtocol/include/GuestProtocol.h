@@ -85,7 +85,8 @@ enum alcove_frame_kind {
 
 struct alcove_guest_ready {
     uint32_t version;
-    uint32_t reserved;
+    /// How long the guest's first process took to be ready.
+    uint32_t microseconds;
     /// Since the guest's kernel began to count.
     uint64_t nanoseconds;
 };
