@@ -47,42 +47,26 @@ struct ExecuteRequest {
     /// What become its descriptors 0 to 2, without a terminal.
     let streams: (Int32, Int32, Int32)
     let terminal: (rows: UInt16, columns: UInt16)?
-    private let directory: UnsafeMutablePointer<CChar>
-    /// Each ends in null.
-    private let programs: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
-    private let arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
-    private let environment: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let texts: CommandTexts
 
     /// Nil if the message is no whole one.
     @unsafe
     init?(_ message: cinit_message, _ bytes: UnsafeRawBufferPointer) {
         let headSize = MemoryLayout<alcove_execute>.size
-        // SAFETY: no index reaches the count. A zero byte at the end: no text goes beyond it.
-        guard bytes.count > headSize, unsafe bytes[bytes.count - 1] == 0 else { return nil }
+        guard bytes.count > headSize else { return nil }
         // SAFETY: within the bytes, as checked above.
         let head = unsafe bytes.loadUnaligned(as: alcove_execute.self)
         let hasTerminal = head.flags == UInt32(ALCOVE_EXECUTE_TERMINAL)
         guard hasTerminal || head.flags == 0 && head.rows == 0 && head.columns == 0,
-            head.reserved == 0, head.programs > 0, head.arguments > 0,
-            message.descriptor_count == (hasTerminal ? 0 : 3)
+            head.reserved == 0, message.descriptor_count == (hasTerminal ? 0 : 3)
         else { return nil }
-        let count = Int(head.programs) + Int(head.arguments) + Int(head.variables)
-        guard count <= Int(CINIT_MOST_TEXTS) else { return nil }
+        let counts = CommandTexts.Counts(
+            programs: head.programs, arguments: head.arguments, variables: head.variables)
+        // SAFETY: the bytes are in the buffer.
+        guard let texts = unsafe CommandTexts(bytes, from: headSize, counts) else { return nil }
+        self.texts = texts
         terminal = hasTerminal ? (head.rows, head.columns) : nil
         streams = hasTerminal ? (-1, -1, -1) : message.descriptors
-
-        // SAFETY: the vector has room for the texts of a message and three nulls.
-        guard var place = unsafe cinit_text_vector() else { return nil }
-        var texts = unsafe TextScanner(bytes, from: headSize)
-        // SAFETY: as above.
-        guard let directory = unsafe texts.next() else { return nil }
-        unsafe self.directory = directory
-        unsafe programs = place
-        guard unsafe texts.take(Int(head.programs), &place) else { return nil }
-        unsafe arguments = place
-        guard unsafe texts.take(Int(head.arguments), &place) else { return nil }
-        unsafe environment = place
-        guard unsafe texts.take(Int(head.variables), &place), texts.isAtEnd else { return nil }
     }
 
     /// Executes it in a session of its own. Gives its pid, or minus an error number and the stage.
@@ -93,13 +77,9 @@ struct ExecuteRequest {
     ) -> (process: Int32, stage: Int32) {
         var stage: Int32 = 0
         var answer = alcove_answer(kind: ALCOVE_ANSWER_PROCESS.rawValue, value: 0, detail: 0)
-        // SAFETY: texts and vectors end as C wants it, and stay during the call.
+        // SAFETY: what it is made of stays during the call, and so does the answer.
         let process = unsafe withUnsafePointer(to: &answer) { answer in
-            var command = unsafe cinit_command()
-            unsafe command.programs = UnsafePointer(programs)
-            unsafe command.arguments = UnsafePointer(arguments)
-            unsafe command.environment = UnsafePointer(environment)
-            unsafe command.directory = UnsafePointer(directory)
+            var command = unsafe texts.command
             // SAFETY: as above.
             unsafe command.streams = streams
             unsafe command.terminal = terminal != nil
