@@ -1,9 +1,9 @@
 internal import CKVM
 
 /// What a kernel's KVM may be able to do. Corresponds to `KVM_CAP_…`.
-public enum KVMCapability: CaseIterable, Hashable, Sendable {
+public enum KVMCapability: Hashable, Sendable {
     case interruptController, userMemory, taskStatePages, identityMap, extendedCPUID, ioEvents,
-        irqEvents, timer, deadlineTimer, clockControl, immediateExit
+        irqEvents, intervalTimer, deadlineTimer
 
     var number: UInt64 {
         let number: Int32 =
@@ -15,10 +15,8 @@ public enum KVMCapability: CaseIterable, Hashable, Sendable {
             case .extendedCPUID: KVM_CAP_EXT_CPUID
             case .ioEvents: KVM_CAP_IOEVENTFD
             case .irqEvents: KVM_CAP_IRQFD
-            case .timer: KVM_CAP_PIT2
+            case .intervalTimer: KVM_CAP_PIT2
             case .deadlineTimer: KVM_CAP_TSC_DEADLINE_TIMER
-            case .clockControl: KVM_CAP_KVMCLOCK_CTRL
-            case .immediateExit: KVM_CAP_IMMEDIATE_EXIT
             }
         return UInt64(number)
     }
@@ -41,10 +39,8 @@ extension KVMCapability: CustomStringConvertible {
         case .extendedCPUID: "KVM_CAP_EXT_CPUID: the features of the guest's processors"
         case .ioEvents: "KVM_CAP_IOEVENTFD: doorbells that do not leave the guest"
         case .irqEvents: "KVM_CAP_IRQFD: interrupts by descriptors"
-        case .timer: "KVM_CAP_PIT2: an interval timer in the kernel"
+        case .intervalTimer: "KVM_CAP_PIT2: an interval timer in the kernel"
         case .deadlineTimer: "KVM_CAP_TSC_DEADLINE_TIMER: a timer for each processor"
-        case .clockControl: "KVM_CAP_KVMCLOCK_CTRL: telling a guest that it was paused"
-        case .immediateExit: "KVM_CAP_IMMEDIATE_EXIT: leaving a guest at once"
         }
     }
 }

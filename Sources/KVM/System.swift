@@ -13,11 +13,6 @@ public struct System: ~Copyable {
         System(descriptor: try Files.open(path, .readWrite))
     }
 
-    /// One that was opened by somebody else.
-    public init(adopting descriptor: consuming Descriptor) {
-        self.init(descriptor: descriptor)
-    }
-
     private init(descriptor: consuming Descriptor) {
         self.descriptor = descriptor
     }

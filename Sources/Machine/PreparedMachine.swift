@@ -30,7 +30,7 @@ public struct PreparedMachine: ~Copyable {
         memory given: GuestMemory? = nil
     ) throws(MachineError) {
         try configuration.check()
-        try Self.check(system)
+        try Self.check(system, configuration)
         let memory: GuestMemory
         if let given { memory = given } else { memory = try Self.makeMemory(configuration) }
         do throws(SystemCallError) {
@@ -67,10 +67,13 @@ public struct PreparedMachine: ~Copyable {
         }
     }
 
-    private static func check(_ system: borrowing System) throws(MachineError) {
+    private static func check(
+        _ system: borrowing System, _ configuration: MachineConfiguration
+    ) throws(MachineError) {
         let version = try calling { () throws(SystemCallError) in try system.version() }
         guard version == System.knownVersion else { throw .unknownVersion(version) }
-        for capability in KVMCapability.needed where !system.has(capability) {
+        let needed = KVMCapability.needed + (configuration.hasIntervalTimer ? [.intervalTimer] : [])
+        for capability in needed where !system.has(capability) {
             throw .missingCapability(capability)
         }
     }
