@@ -81,13 +81,6 @@ public final class GuestSession {
         flush()
     }
 
-    /// Ends it without waiting for anything.
-    public func cancel() {
-        end = end ?? .lost
-        onEnd = nil
-        stopWatching()
-    }
-
     // MARK: - To the guest
 
     private func flush() {
