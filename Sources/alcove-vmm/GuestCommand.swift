@@ -40,21 +40,15 @@ final class GuestCommand {
     ) throws -> GuestSession.End? {
         var start = request
         if withTerminal {
-            let size = Terminal.size(of: 0)
-            start.terminal = (size?.rows ?? 24, size?.columns ?? 80)
+            start.terminal = GuestProcess.terminalSize
         }
         let session = GuestSession(
             connection, on: loop,
             streams: GuestSession.Streams(
                 input: start.hasInput ? 0 : nil, output: 1, error: 2))
         session.onEnd = { [weak self] in self?.end = $0 }
-        let signals = SignalRelay(loop) { signal in
-            if signal == .windowChange {
-                guard let size = Terminal.size(of: 0), withTerminal else { return }
-                session.send(.resize(rows: size.rows, columns: size.columns))
-            } else {
-                session.send(.signal(signal.rawValue))
-            }
+        let signals = SignalRelay(loop) {
+            GuestProcess.pass($0, to: session, hasTerminal: withTerminal)
         }
         try signals.begin()
         try session.begin()
@@ -66,12 +60,9 @@ final class GuestCommand {
     private static func code(of end: GuestSession.End?) -> Int32 {
         switch end {
         case .process(.exited(let code)): return code
-        case .process(.signaled(let signal, _, _)):
-            ThisProcess.end(by: Signal(rawValue: signal))
-            return 128 + signal
+        case .process(.signaled(let signal, _, _)): return GuestProcess.end(by: signal)
         case .process(.failed(let error, let stage)):
-            Complaint.tell("\(GuestStage.text(stage)): \(ErrorNumber(rawValue: error))")
-            return error == ErrorNumber.noEntry.rawValue ? 127 : 126
+            return GuestProcess.complain(of: error, at: stage)
         case .process(.refused):
             Complaint.tell("too many commands run in the guest")
             return Complaint.failed

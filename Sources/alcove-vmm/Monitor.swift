@@ -179,10 +179,7 @@ final class Monitor {
 
     private func startWorkload() {
         var start = options.start
-        if options.hasTerminal {
-            let size = Terminal.size(of: 0)
-            start.terminal = (size?.rows ?? 24, size?.columns ?? 80)
-        }
+        if options.hasTerminal { start.terminal = GuestProcess.terminalSize }
         session?.send(.hostname(options.hostname))
         session?.send(.clock(nanoseconds: UInt64(clamping: RealClock.nanoseconds)))
         do throws(SystemCallError) {
@@ -201,8 +198,7 @@ final class Monitor {
             end(.signaled(signal))
         case .process(.failed(let error, let stage)):
             reporter.tell(.executionFailed(error: error, stage: stage))
-            Complaint.tell("\(GuestStage.text(stage)): \(ErrorNumber(rawValue: error))")
-            end(.exited(error == ErrorNumber.noEntry.rawValue ? 127 : 126))
+            end(.exited(GuestProcess.complain(of: error, at: stage)))
         case .process(.refused): end(.failed("the guest refused the workload"))
         case .lost: end(.failed("the guest's first process is gone"))
         case .fault(let fault): end(.failed("the guest's first process said \(fault)"))
@@ -256,12 +252,9 @@ final class Monitor {
     // MARK: - Signals
 
     private func take(_ signal: Signal) {
-        if signal == .windowChange {
-            guard options.hasTerminal, let size = Terminal.size(of: 0) else { return }
-            session?.send(.resize(rows: size.rows, columns: size.columns))
-        } else if let session {
-            session.send(.signal(signal.rawValue))
-        } else {
+        if let session {
+            GuestProcess.pass(signal, to: session, hasTerminal: options.hasTerminal)
+        } else if signal != .windowChange {
             // There is nobody yet to pass it on to.
             end(.signaled(signal.rawValue))
         }
@@ -273,9 +266,7 @@ final class Monitor {
         terminal?.restore()
         switch outcome {
         case .exited(let code): return code
-        case .signaled(let signal):
-            ThisProcess.end(by: Signal(rawValue: signal))
-            return 128 + signal
+        case .signaled(let signal): return GuestProcess.end(by: signal)
         case .failed(let reason):
             reporter.tell(.failed)
             Complaint.tell(reason)
@@ -291,17 +282,4 @@ private final class GuestEnds: @unchecked Sendable {
     var onEnd: ((MachineEnd, UInt64) -> Void)?
 
     func tell(_ end: MachineEnd, at time: UInt64) { onEnd?(end, time) }
-}
-
-/// What a process in the guest failed at, in words.
-enum GuestStage {
-    static func text(_ stage: UInt32) -> String {
-        switch stage {
-        case ALCOVE_STAGE_TERMINAL.rawValue: "open a terminal in the guest"
-        case ALCOVE_STAGE_LIMITS.rawValue: "limit a process in the guest"
-        case ALCOVE_STAGE_DIRECTORY.rawValue: "change to the working directory in the guest"
-        case ALCOVE_STAGE_PROGRAM.rawValue: "execute the program in the guest"
-        default: "make a process in the guest"
-        }
-    }
 }
