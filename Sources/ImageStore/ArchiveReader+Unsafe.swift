@@ -3,7 +3,7 @@ internal import Glibc
 
 /// Reads an archive, or what is packed, by libarchive: of formats tar in all its dialects, of
 /// packing gzip and zstd, and no others, whatever the content looks like.
-@safe final class ArchiveReader: ByteStream {
+@safe final class ArchiveReader: ByteStream, LayerSource {
     enum Form {
         /// The files of an archive, packed as a whole or not.
         case packedFiles

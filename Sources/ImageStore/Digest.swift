@@ -33,6 +33,22 @@ public struct Digest: Hashable, Comparable, Sendable, CustomStringConvertible {
         left.hexadecimal < right.hexadecimal
     }
 
+    /// Its first 16 bytes, marked as an identifier of a file system that is made from a digest.
+    var identifier: [UInt8] {
+        var bytes: [UInt8] = []
+        var digits = hexadecimal.utf8.prefix(32).makeIterator()
+        while let high = digits.next(), let low = digits.next() {
+            bytes.append(Self.value(of: high) << 4 | Self.value(of: low))
+        }
+        bytes[6] = bytes[6] & 0x0F | 0x80
+        bytes[8] = bytes[8] & 0x3F | 0x80
+        return bytes
+    }
+
+    private static func value(of digit: UInt8) -> UInt8 {
+        digit < UInt8(ascii: "a") ? digit - UInt8(ascii: "0") : digit - UInt8(ascii: "a") + 10
+    }
+
     private static func isDigit(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"): true

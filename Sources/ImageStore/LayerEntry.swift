@@ -1,4 +1,15 @@
-/// A file of an archive as libarchive read it. Nothing in it has been checked.
+/// Where the files of a layer come from, one after another.
+protocol LayerSource {
+    /// The next file; nothing at the end.
+    func next() throws(ImageError) -> LayerEntry?
+    /// Gives the content of that file piece by piece, each with its place in the file; what lies
+    /// between is zero.
+    func readPieces(
+        _ body: (Span<UInt8>, UInt64) throws(ImageError) -> Void
+    ) throws(ImageError)
+}
+
+/// A file as an archive or a directory tells of it. Nothing in it has been checked.
 struct LayerEntry {
     struct Attribute: Hashable {
         let name: [UInt8]
@@ -20,7 +31,6 @@ struct LayerEntry {
     let deviceMajor: UInt64
     let deviceMinor: UInt64
     var attributes: [Attribute]
-
     /// The path for a person; it can hold anything.
     var shownPath: String { Self.shown(path) }
 
@@ -35,5 +45,15 @@ struct LayerEntry {
             }
         }
         return result + (path.count > 200 ? "…`" : "`")
+    }
+}
+
+extension LayerEntry {
+    /// A further name of a file.
+    init(path: [UInt8], linkTo target: [UInt8]) {
+        self.init(
+            path: path, fileType: 0o100_000, permissions: 0, user: 0, group: 0, seconds: 0,
+            nanoseconds: 0, size: nil, hardLink: target, symbolicLink: nil, deviceMajor: 0,
+            deviceMinor: 0, attributes: [])
     }
 }

@@ -24,38 +24,40 @@ final class LayerFile {
         tails = try TailStore(in: directory)
     }
 
-    /// Takes all files of an archive in.
-    func fill(from archive: ArchiveReader) throws(ImageError) {
-        while let entry = try archive.next() {
+    /// Takes all files in that a source has.
+    func fill(from source: some LayerSource) throws(ImageError) {
+        while let entry = try source.next() {
             guard let node = try tree.add(entry) else { continue }
             do throws(ImageError) {
-                try takeContent(of: node, from: archive)
+                try takeContent(of: node, from: source)
             } catch {
                 throw error.at("entry \(entry.shownPath)")
             }
         }
     }
 
-    private func takeContent(of index: Int32, from archive: ArchiveReader) throws(ImageError) {
+    private func takeContent(
+        of index: Int32, from source: some LayerSource
+    ) throws(ImageError) {
         let node = tree.nodes[Int(index)]
         let start = writer.position / UInt64(ErofsFormat.blockSize)
         guard start + node.size / 4096 < UInt64(UInt32.max) else {
             throw ImageError(.limitExceeded, "the layer is larger than its file system can be")
         }
         if packing == .lz4, node.size > UInt64(ErofsFormat.blockSize) {
-            try takePacked(node.size, of: index, from: archive)
+            try takePacked(node.size, of: index, from: source)
         } else {
-            try takePlain(node, of: index, from: archive)
+            try takePlain(node, of: index, from: source)
         }
         contentBytes += node.size
     }
 
     private func takePacked(
-        _ size: UInt64, of index: Int32, from archive: ArchiveReader
+        _ size: UInt64, of index: Int32, from source: some LayerSource
     ) throws(ImageError) {
         var packer = BlockPacker(size: size)
         var done: UInt64 = 0
-        try archive.readPieces { (bytes, offset) throws(ImageError) in
+        try source.readPieces { (bytes, offset) throws(ImageError) in
             let end = offset + UInt64(bytes.count)
             guard offset >= done, end <= size else { throw Self.outOfOrder }
             try packer.appendZeros(offset - done, to: writer)
@@ -77,7 +79,7 @@ final class LayerFile {
         .malformed, "content out of order, or beyond the length")
 
     private func takePlain(
-        _ node: LayerTree.Node, of index: Int32, from archive: ArchiveReader
+        _ node: LayerTree.Node, of index: Int32, from source: some LayerSource
     ) throws(ImageError) {
         let tailCount = ErofsLayout.tailCount(
             of: node.size, header: ErofsLayout.headerSize(of: node))
@@ -85,7 +87,7 @@ final class LayerFile {
         let start = writer.position / UInt64(ErofsFormat.blockSize)
         var done: UInt64 = 0
         var tail: [UInt8] = []
-        try archive.readPieces { (bytes, offset) throws(ImageError) in
+        try source.readPieces { (bytes, offset) throws(ImageError) in
             let end = offset + UInt64(bytes.count)
             guard offset >= done, end <= node.size else { throw Self.outOfOrder }
             let bodyPart = offset < bodyEnd ? min(UInt64(bytes.count), bodyEnd - offset) : 0

@@ -61,9 +61,9 @@ struct LayerImport {
         try unpacked.drain()
         try packed.drain()
         try verify(layer, packed: packed, unpacked: unpacked.finish())
-        let identifier = Self.identifier(of: layer.diffID)
         return Result(
-            file: try image.finish(identifier: identifier), contentBytes: image.contentBytes,
+            file: try image.finish(identifier: layer.diffID.identifier),
+            contentBytes: image.contentBytes,
             entries: image.tree.nodes.count, devices: image.tree.deviceCount,
             whiteouts: image.tree.whiteoutCount,
             droppedAttributes: image.tree.droppedAttributes,
@@ -90,21 +90,5 @@ struct LayerImport {
                 "the unpacked layer has the digest \(unpacked), not \(layer.diffID)",
                 hint: "the image's configuration belongs to other layers")
         }
-    }
-
-    /// The first 16 bytes of the layer's digest, marked as an identifier made from a digest.
-    private static func identifier(of digest: Digest) -> [UInt8] {
-        var bytes: [UInt8] = []
-        var digits = digest.hexadecimal.utf8.prefix(32).makeIterator()
-        while let high = digits.next(), let low = digits.next() {
-            bytes.append(value(of: high) << 4 | value(of: low))
-        }
-        bytes[6] = bytes[6] & 0x0F | 0x80
-        bytes[8] = bytes[8] & 0x3F | 0x80
-        return bytes
-    }
-
-    private static func value(of digit: UInt8) -> UInt8 {
-        digit < UInt8(ascii: "a") ? digit - UInt8(ascii: "0") : digit - UInt8(ascii: "a") + 10
     }
 }

@@ -171,9 +171,9 @@ struct DirectoryAccess: Equatable {
     init?(of path: String, at tree: borrowing Descriptor) {
         let name = path == "/" ? "." : String(path.dropFirst())
         guard let status = try? Files.status(of: name, at: tree, followingLinks: false),
-            status.kind == .directory, let owners = try? Files.owners(of: name, at: tree)
+            status.kind == .directory
         else { return nil }
-        self.init(mode: status.mode, user: owners.user, group: owners.group)
+        self.init(mode: status.mode, user: status.user, group: status.group)
     }
 
     func set(_ name: String, at tree: borrowing Descriptor) throws(SystemCallError) {

@@ -34,7 +34,7 @@ struct ReportReader {
     private static let mostReads = 1024
     private static let recordSize = MemoryLayout<alcove_report>.size
     /// More than a sandbox ever reports.
-    private static let largestMomentCount = 16
+    static let largestMomentCount = 16
 
     /// Reads until there is nothing more for now. False at the end: of a pipe when nobody can
     /// write any more, of a file always.

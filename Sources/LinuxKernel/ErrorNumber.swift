@@ -44,6 +44,8 @@ public struct ErrorNumber: RawRepresentable, Hashable, Sendable {
     public static let invalid = ErrorNumber(rawValue: 22)
     /// `ENOSYS`
     public static let notImplemented = ErrorNumber(rawValue: 38)
+    /// `ENODATA`
+    public static let noData = ErrorNumber(rawValue: 61)
     /// `EOPNOTSUPP`
     public static let notSupported = ErrorNumber(rawValue: 95)
     /// `ECONNRESET`

@@ -135,22 +135,6 @@ extension Descriptor {
 }
 
 extension Files {
-    /// The user and the group that own what a name stands for; a link is not followed.
-    public static func owners(
-        of name: String, at directory: borrowing Descriptor
-    ) throws(SystemCallError) -> (user: UInt32, group: UInt32) {
-        var status = statx()
-        let number = directory.rawValue
-        // AT_SYMLINK_NOFOLLOW; STATX_UID | STATX_GID
-        try checked(
-            withAddress(of: name) { name in
-                withAddress(of: &status) {
-                    systemCall(__NR_statx, UInt64(argument: number), name, 0x100, 0x18, $0)
-                }
-            }, "stat", name)
-        return (status.stx_uid, status.stx_gid)
-    }
-
     public static func setOwners(
         of name: String, at directory: borrowing Descriptor, user: UInt32, group: UInt32
     ) throws(SystemCallError) {

@@ -44,11 +44,12 @@ public struct PathResolution: OptionSet, Sendable {
 /// What a name stands for.
 public struct FileStatus: Sendable {
     public enum Kind: Sendable {
-        case regular, directory, symbolicLink, socket, other
+        case regular, directory, symbolicLink, socket, fifo, characterDevice, blockDevice
     }
 
     public let kind: Kind
     public let mode: UInt32
+    public let user: UInt32
     /// The group that owns it.
     public let group: UInt32
     /// Its number within the device.
@@ -58,6 +59,11 @@ public struct FileStatus: Sendable {
     public let size: UInt64
     /// How many names it has.
     public let links: UInt32
+    /// What a device's node stands for.
+    public let special: (major: UInt32, minor: UInt32)
+    /// When its content, and when anything of it, changed last: since 1970.
+    public let modified: (seconds: Int64, nanoseconds: UInt32)
+    public let changed: (seconds: Int64, nanoseconds: UInt32)
 
     public var isExecutable: Bool { kind == .regular && mode & 0o111 != 0 }
 }
@@ -152,12 +158,17 @@ public enum Files {
             case 0o040_000: .directory
             case 0o120_000: .symbolicLink
             case 0o140_000: .socket
-            default: .other
+            case 0o020_000: .characterDevice
+            case 0o060_000: .blockDevice
+            default: .fifo
             }
         return FileStatus(
-            kind: kind, mode: mode & 0o7777, group: status.stx_gid, inode: status.stx_ino,
-            device: (status.stx_dev_major, status.stx_dev_minor), size: status.stx_size,
-            links: status.stx_nlink)
+            kind: kind, mode: mode & 0o7777, user: status.stx_uid, group: status.stx_gid,
+            inode: status.stx_ino, device: (status.stx_dev_major, status.stx_dev_minor),
+            size: status.stx_size, links: status.stx_nlink,
+            special: (status.stx_rdev_major, status.stx_rdev_minor),
+            modified: (status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec),
+            changed: (status.stx_ctime.tv_sec, status.stx_ctime.tv_nsec))
     }
 
     public static func exists(_ path: String) -> Bool {

@@ -32,7 +32,7 @@ public final class LineOutput: Sendable {
         case .socket:
             way = .socket
             own = nil
-        case .other, .directory, .symbolicLink, nil:
+        case .fifo, .characterDevice, .blockDevice, .directory, .symbolicLink, nil:
             // O_NOCTTY
             let mode = OpenMode.writeOnly.union(.nonBlocking).union(OpenMode(rawValue: 0o400))
             own = try? Files.open(path, mode)

@@ -60,6 +60,24 @@ import Testing
         }
     }
 
+    @Test("the stages that a monitor tells of stand in the timeline by their names")
+    func stages() {
+        var reader = ReportReader()
+        let stages = (ALCOVE_MONITOR_BEGAN.rawValue...ALCOVE_MONITOR_GUEST_READY.rawValue)
+        for stage in stages {
+            reader.take(record(ALCOVE_REPORT_STAGE, Int32(stage), at: UInt64(stage)))
+        }
+        for unknown in [Int32(0), 9, -1, .max] {
+            reader.take(record(ALCOVE_REPORT_STAGE, unknown, at: 99))
+        }
+        #expect(
+            reader.moments.map(\.0) == [
+                "monitor began", "virtual machine made", "devices attached", "kernel loaded",
+                "monitor fenced", "guest entered", "guest's first process began", "guest ready",
+            ])
+        #expect(reader.moments.map(\.1) == stages.map(UInt64.init))
+    }
+
     @Test("a record that never ends tells nothing")
     func truncated() {
         for count in 0..<24 {
@@ -116,7 +134,7 @@ import Testing
                 })
         }
         #expect(reader.denied.count <= ReportReader.largestDeniedCount)
-        #expect(reader.moments.count <= 8)
+        #expect(reader.moments.count <= ReportReader.largestMomentCount)
     }
 
     @Test("a flood of records leaves no more than a few")
@@ -126,7 +144,7 @@ import Testing
             .flatMap { [[UInt8]](repeating: $0, count: 2000) }.flatMap(\.self)
         for _ in 0..<10 { reader.take(block) }
         #expect(reader.denied.count == ReportReader.largestDeniedCount)
-        #expect(reader.moments.count == 8)
+        #expect(reader.moments.count == ReportReader.largestMomentCount)
     }
 
     @Test("what stands in a pipe is read to its end")

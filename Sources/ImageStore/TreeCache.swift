@@ -1,0 +1,104 @@
+internal import LinuxKernel
+
+/// Directory trees as file systems in files: what a guest gets of an image that is a directory. One
+/// is packed when it is first used, and kept for as long as nothing in the directory changes.
+public struct TreeCache: Sendable {
+    /// So many trees are kept, those that were used last.
+    public static let mostTrees = 8
+
+    private let path: String
+
+    /// - Parameter path: of the folder that has the files. It is made when it is needed.
+    public init(_ path: String) {
+        self.path = path
+    }
+
+    /// The file of a directory tree. It may be removed as soon as something else is packed: whoever
+    /// uses it opens it, or mounts it, before.
+    ///
+    /// - Parameter packs: told when the tree has to be packed, which takes a while.
+    public func file(
+        of directory: String, packs: () -> Void = {}
+    ) throws(ImageError) -> String {
+        let folder = try storing("open `\(path)`") { () throws(SystemCallError) in
+            try Files.makeDirectories(path, permissions: 0o700)
+            return try Files.open(path, [.readOnly, .directory])
+        }
+        let fingerprint = try Self.fingerprint(of: directory)
+        let name = fingerprint.hexadecimal + Self.suffix
+        if Files.exists(name, at: folder) {
+            // Which of them were used last.
+            _ = try? Files.touch(name, at: folder)
+        } else {
+            packs()
+            try pack(directory, fingerprint, as: name, in: folder)
+        }
+        return path + "/" + name
+    }
+
+    private static let suffix = ".erofs"
+    private static let unfinished = "unfinished"
+
+    /// What tells a tree from another, and from itself once anything in it has changed: the
+    /// content of its files changes the times that the kernel keeps of them.
+    private static func fingerprint(of directory: String) throws(ImageError) -> Digest {
+        let walk = try DirectoryWalk(directory, limits: ImageLimits())
+        var hash = SHA256()
+        while let entry = try walk.next() {
+            let status = walk.status
+            let line =
+                "\(status.device.major):\(status.device.minor) \(status.inode) \(entry.fileType)"
+                + " \(status.mode) \(status.user) \(status.group) \(status.size)"
+                + " \(status.modified) \(status.changed) \(entry.path.count) "
+            hash.update((Array(line.utf8) + entry.path + (entry.symbolicLink ?? [])).span)
+        }
+        return hash.finish()
+    }
+
+    private func pack(
+        _ directory: String, _ fingerprint: Digest, as name: String, in folder: borrowing Descriptor
+    ) throws(ImageError) {
+        // One at a time: what another one has not finished is left by one that was killed.
+        let lock = try storing("pack into `\(path)`") { () throws(SystemCallError) in
+            let lock = try Files.open(
+                "lock", at: folder, [.readWrite, .create], permissions: 0o600)
+            try lock.lockWaiting()
+            return lock
+        }
+        defer { withExtendedLifetime(lock) {} }
+        if Files.exists(name, at: folder) { return }
+        let file = try storing("pack into `\(path)`") { () throws(SystemCallError) in
+            try Files.open(
+                Self.unfinished, at: folder, [.readWrite, .create, .truncate], permissions: 0o444)
+        }
+        let room = (try? Files.freeBytes(of: folder)) ?? .max
+        var policy = LayerPolicy()
+        policy.devices = .keep
+        let limits = ImageLimits()
+        let image = try LayerFile(
+            file, directory: folder, policy: policy, limits: limits, packing: .none, room: room)
+        do throws(ImageError) {
+            try image.fill(from: DirectoryWalk(directory, limits: limits))
+            _ = try image.finish(identifier: fingerprint.identifier)
+        } catch {
+            throw error.at("pack `\(directory)`")
+        }
+        try storing("pack into `\(path)`") { () throws(SystemCallError) in
+            try Files.rename(Self.unfinished, at: folder, to: name, at: folder)
+        }
+        removeOldest(in: folder)
+    }
+
+    private func removeOldest(in folder: borrowing Descriptor) {
+        let names = (try? DirectoryListing.names(in: folder)) ?? []
+        var trees: [(name: String, used: Int64)] = []
+        for name in names where name.hasSuffix(Self.suffix) {
+            guard let time = try? Files.changeTime(of: name, at: folder) else { continue }
+            trees.append((name, time))
+        }
+        trees.sort { $0.used > $1.used }
+        for tree in trees.dropFirst(Self.mostTrees) {
+            try? Files.removeFile(tree.name, at: folder)
+        }
+    }
+}
