@@ -37,8 +37,15 @@ struct MonitorDevices {
         self.balloon = (balloon, try machine.attach(balloon))
         if let link = options.link {
             let device = try NetworkDevice(
-                TapDevice.open(link.name), NetworkDevice.Settings(link.address))
+                Self.open(link.tap), NetworkDevice.Settings(link.address))
             network = (device, try machine.attach(device))
+        }
+    }
+
+    private static func open(_ tap: RunOptions.Link.Tap) throws(SystemCallError) -> TapDevice {
+        switch tap {
+        case .named(let name): try TapDevice.open(name)
+        case .open(let number): try TapDevice(adopting: Descriptor(owning: number))
         }
     }
 

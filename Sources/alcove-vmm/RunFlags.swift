@@ -13,6 +13,19 @@ struct RunOptions {
         case disk(path: String)
     }
 
+    /// What becomes the guest's link.
+    struct Link {
+        enum Tap {
+            /// One of the network namespace that the monitor runs in.
+            case named(String)
+            /// One of any namespace, which is open already: the monitor takes it over.
+            case open(Int32)
+        }
+
+        var tap: Tap
+        var address: HardwareAddress
+    }
+
     var machine: MachineConfiguration
     var kernel: String
     var initialFiles: String
@@ -26,8 +39,7 @@ struct RunOptions {
     var hostname: String
     var start: GuestStart
     var hasTerminal: Bool
-    /// A TAP of the network namespace that the monitor runs in.
-    var link: (name: String, address: HardwareAddress)?
+    var link: Link?
     var control: String?
     /// The guest is entered when the control socket asks for it.
     var isHeld: Bool
@@ -92,6 +104,9 @@ enum RunFlags {
                 help: "where programs reach ports of the guest, by `CONNECT PORT`"),
             Flag("tap", value: "NAME", help: "a TAP that becomes the guest's link"),
             Flag(
+                "tap-descriptor", value: "FD",
+                help: "one that is open already, in any network namespace"),
+            Flag(
                 "mac", value: "ADDRESS", default: "02:00:00:00:00:01",
                 help: "the hardware address of the guest's link"),
             Flag(
@@ -149,26 +164,36 @@ enum RunFlags {
         return .memory(bytes: try parsed.bytes("scratch") ?? 0)
     }
 
-    private static func link(
-        _ parsed: ParsedCommand
-    ) throws(FlagError) -> (name: String, address: HardwareAddress)? {
-        guard let name = parsed.string("tap") else { return nil }
+    private static func link(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Link? {
+        let tap: RunOptions.Link.Tap
+        switch (parsed.string("tap"), parsed.string("tap-descriptor")) {
+        case (nil, nil): return nil
+        case (let name?, nil): tap = .named(name)
+        case (nil, let text?): tap = .open(try descriptor(text, of: "tap-descriptor", parsed))
+        default: throw FlagError("a guest has one link: give `--tap` or `--tap-descriptor`")
+        }
         let bytes = (parsed.string("mac") ?? "").split(separator: ":").compactMap {
             UInt8($0, radix: 16)
         }
         guard let address = HardwareAddress(bytes) else {
             throw parsed.refuse("mac", "is no hardware address")
         }
-        return (name, address)
+        return RunOptions.Link(tap: tap, address: address)
     }
 
     private static func reports(_ parsed: ParsedCommand) throws(FlagError) -> [Int32] {
         try parsed.strings("report").map { (text) throws(FlagError) in
-            guard let number = Int32(text), number > 2 else {
-                throw parsed.refuse("report", "is no descriptor above 2")
-            }
-            return number
+            try descriptor(text, of: "report", parsed)
         }
+    }
+
+    private static func descriptor(
+        _ text: String, of flag: String, _ parsed: ParsedCommand
+    ) throws(FlagError) -> Int32 {
+        guard let number = Int32(text), number > 2 else {
+            throw parsed.refuse(flag, "is no descriptor above 2")
+        }
+        return number
     }
 
     static func start(_ parsed: ParsedCommand) throws(FlagError) -> GuestStart {

@@ -84,15 +84,4 @@ import Testing
         #expect(try Self.ask("stop", folder).succeeded)
         #expect(try monitor.finish().ending == .signalled(signal: 9))
     }
-
-    @Test("who cannot be asked is not held")
-    func control() throws {
-        let result = try run(
-            Products.path("alcove-vmm"),
-            arguments: [
-                "run", "--kernel", "k", "--initial-files", "f", "--hold", "--", "/bin/true",
-            ])
-        #expect(result.code == 64)
-        #expect(result.errorOutput.contains("`--hold` needs `--control`"))
-    }
 }
