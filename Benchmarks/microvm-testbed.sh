@@ -60,7 +60,8 @@ done
 
 # MARK: What a monitor holds once its guest has read and said something.
 
-"${monitor[@]}" --sockets /tmp/sockets --control /tmp/control -- /bin/sh -c \
+./microvm-host tap tap-monitor
+"${monitor[@]}" --sockets /tmp/sockets --control /tmp/control --tap tap-monitor -- /bin/sh -c \
     'cat /bin/* >/dev/null; yes | head -c 5000000; echo said; exec sleep 1000' \
     >/tmp/said &
 until grep -q said /tmp/said; do sleep 1; done
@@ -71,7 +72,6 @@ wait || true
 # MARK: Devices.
 
 for name in disk other; do dd if=/dev/zero of=/tmp/$name bs=1M count=64 2>/dev/null; done
-./microvm-host tap tap-monitor
 ./microvm-host tap tap-qemu
 # Which of the two has the network.
 network() {
