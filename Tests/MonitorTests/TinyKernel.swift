@@ -17,6 +17,22 @@ struct TinyKernel {
         for byte in (line + "\n").utf8 { out(0x3f8, byte) }
     }
 
+    /// Says so many bytes from an offset on of what Linux's own protocol hands over, in 64 bits.
+    mutating func sayHandedOver(_ offset: UInt32, count: UInt32) {
+        // mov dx, 0x3f8; and for each: mov al, [rsi + place]; out dx, al
+        code += [0x66, 0xba, 0xf8, 0x03]
+        for place in offset..<offset + count {
+            code += [0x8a, 0x86] + Self.numbers([place]) + [0xee]
+        }
+    }
+
+    /// Says the first bytes of the command line.
+    mutating func sayCommandLine(count: UInt8) {
+        // mov ebx, [rsi + 0x228]; mov dx, 0x3f8; and for each: mov al, [rbx + place]; out dx, al
+        code += [0x8b, 0x9e] + Self.numbers([0x228]) + [0x66, 0xba, 0xf8, 0x03]
+        for place in 0..<count { code += [0x8a, 0x43, place, 0xee] }
+    }
+
     /// The way in which machines are switched off.
     mutating func reset() { out(0x64, 0xfe) }
 
@@ -41,6 +57,25 @@ struct TinyKernel {
         return file + code
     }
 
+    /// A bzImage, of protocol 2.15, that wants to be at 2 MiB. Entered elsewhere than at the place for
+    /// 64 bits, it fails.
+    var compressedFile: [UInt8] {
+        var file = [UInt8](repeating: 0, count: 1024)
+        func put(_ bytes: [UInt8], at place: Int) {
+            file.replaceSubrange(place..<place + bytes.count, with: bytes)
+        }
+        // One sector of set-up code beside the first; the end of this head, and its mark.
+        put([1], at: 0x1f1)
+        put([0x55, 0xaa, 0xeb, 0x66] + Array("HdrS".utf8) + [0x0f, 0x02], at: 0x1fe)
+        // It is loaded high, can be moved, is for 64 bits, and needs so much memory there.
+        put([1], at: 0x211)
+        put(Self.numbers([0x20_0000, 1]), at: 0x230)
+        put([1], at: 0x236)
+        put(Self.numbers([0x20_0000, 0, 0x1_0000]), at: 0x258)
+        // Invalid instructions up to there.
+        return file + (0..<0x100).flatMap { _ in [0x0f, 0x0b] as [UInt8] } + code
+    }
+
     private static func numbers(_ values: [UInt32]) -> [UInt8] {
         values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
     }
@@ -54,12 +89,13 @@ final class TinyKernelFolder {
     var initialFiles: String { kernel }
     var control: String { path + "/control" }
 
-    init(_ kernel: TinyKernel) throws {
+    init(_ kernel: TinyKernel, isCompressed: Bool = false) throws {
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("alcove-monitor-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         path = folder.path
-        try Data(kernel.file).write(to: folder.appendingPathComponent("kernel"))
+        let file = isCompressed ? kernel.compressedFile : kernel.file
+        try Data(file).write(to: folder.appendingPathComponent("kernel"))
     }
 
     deinit {
