@@ -119,8 +119,8 @@ let package = Package(
         .executableTarget(
             name: "alcove",
             dependencies: [
-                "AgentAPI", "AgentViews", "Console", "HostReport", "Jail", "KVM", "LinuxKernel",
-                "ProtocolBuffers", "RPC", "SandboxModel",
+                "AgentAPI", "AgentViews", "Console", "HostReport", "ImageStore", "Jail", "KVM",
+                "LinuxKernel", "MicroVM", "ProtocolBuffers", "RPC", "SandboxModel",
             ],
             swiftSettings: strict + [.unsafeFlags(["-static-executable"])],
             linkerSettings: [

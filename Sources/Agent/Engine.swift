@@ -12,6 +12,10 @@ protocol SandboxEngine: AnyObject, Sendable {
     /// The least that a sandbox of this kind costs beyond what it asks for.
     var overhead: Overhead { get }
 
+    /// Whether ``makeReady(_:)`` has something to do, which takes time.
+    func needsTime(for order: EngineOrder) -> Bool
+    /// Does what would hold up others if ``prepare(_:)`` had to do it. May be called on any thread.
+    func makeReady(_ order: EngineOrder) throws(SandboxError)
     /// Checks all that can be checked before a start, and lays the start out.
     func prepare(_ order: EngineOrder) throws(SandboxError) -> any PreparedStart
     /// Finds out what became of a sandbox that an earlier agent started, or was about to.
@@ -24,6 +28,11 @@ protocol SandboxEngine: AnyObject, Sendable {
     func clear(_ number: Int64) throws(SandboxError)
     /// Where the logs of a sandbox are, while it runs and after.
     func folder(of number: Int64) -> SandboxFolder
+}
+
+extension SandboxEngine {
+    func needsTime(for order: EngineOrder) -> Bool { false }
+    func makeReady(_ order: EngineOrder) throws(SandboxError) {}
 }
 
 /// Which sandbox is meant, in the words of the engine.

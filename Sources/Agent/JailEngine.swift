@@ -15,6 +15,8 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
     let overhead: Overhead
     /// How guests are put into the jail, for microVMs.
     private let guests: GuestJail?
+    /// What guests get of images that are directories.
+    private let trees: TreeCache
     private let prefix: String
     /// Used on the spawner's thread, and before that one does anything.
     private let host: SandboxHost
@@ -50,6 +52,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
             places: DiskPlaces(
                 images: settings.stateDirectory + "/images", scratch: settings.scratchDirectory))
         folders = settings.stateDirectory + "/sandboxes"
+        trees = TreeCache(settings.stateDirectory + "/trees")
         scratchDirectory = settings.scratchDirectory
         self.networks = networks
         for folder in [folders, scratchDirectory] {
@@ -75,18 +78,39 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
         let sandbox = try guests == nil ? laidOut(order) : laidOutGuest(order)
         return JailStart(
             sandbox, limits: try limits(of: order, laidOutAs: sandbox),
-            folder: folder(of: order.number),
-            cgroup: name(of: order.number), scratchDirectory: scratchDirectory, networks: networks
-        ) { [self] sandbox in wrapped(sandbox, order.spec) }
+            folder: folder(of: order.number), cgroup: name(of: order.number),
+            scratch: scratch(of: order), networks: networks
+        ) { [self] sandbox in wrapped(sandbox, order) }
     }
 
     private func wrapped(
-        _ sandbox: any EngineSandbox, _ spec: SandboxSpec
+        _ sandbox: any EngineSandbox, _ order: EngineOrder
     ) -> any EngineSandbox {
         guard let guests else { return sandbox }
         let hierarchy = host.hierarchy
-        return MicroVMSandbox(sandbox, guests, spec) { hierarchy.limitStatuses(of: $0) }
+        return MicroVMSandbox(sandbox, guests, order.spec, scratch: scratch(of: order)) {
+            hierarchy.limitStatuses(of: $0)
+        }
     }
+
+    private func scratch(of order: EngineOrder) -> ScratchOrder {
+        guard order.spec.scratchPlace == .disk else { return .none }
+        guard guests == nil else {
+            return .file(
+                scratchFile(of: order.number), bytes: order.spec.scratchBytes,
+                for: GuestJail.user(of: order.number))
+        }
+        // Who is root inside is somebody else outside, where the sandbox has a user namespace.
+        let root = order.spec.identityMaps.first { $0.inside == 0 }?.outside ?? 0
+        return .tree(in: scratchDirectory, bytes: order.spec.scratchBytes, owner: root)
+    }
+
+    /// It has that name only until a guest's monitor has it.
+    private func scratchFile(of number: Int64) -> String {
+        scratchDirectory + "/" + name(of: number) + Self.scratchSuffix
+    }
+
+    private static let scratchSuffix = ".ext4"
 
     /// Which limits hold of what was asked for.
     private func limits(
@@ -120,16 +144,35 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
 
     /// The monitor of each microVM has a user of its own, so each has its own plan.
     private func laidOutGuest(_ order: EngineOrder) throws(SandboxError) -> PreparedSandbox {
-        guard let guests, let source = order.source else {
-            throw SandboxError(
-                .imageMissing,
-                "a microVM needs an image of the store, and `\(order.spec.image)` is"
-                    + " a directory", hint: "import it from an archive: `alcove image import`")
+        guard let guests else { preconditionFailure("guests are laid out where there are some") }
+        let layers: [String]
+        if let source = order.source {
+            layers = try source.layerFiles()
+        } else {
+            layers = [try packedTree(of: order)]
         }
         let spec = try guests.spec(
-            for: order.spec, number: order.number, layers: try source.layerFiles(),
+            for: order.spec, number: order.number, layers: layers,
+            scratch: order.spec.scratchPlace == .disk ? scratchFile(of: order.number) : nil,
             held: host.hierarchy.limitKinds)
         return try prepared(spec, try ImageTree.open(guests.root), order)
+    }
+
+    /// A directory that was packed before is looked through; one that was not takes its time.
+    private func packedTree(of order: EngineOrder) throws(SandboxError) -> String {
+        // The same refusals as for those who mount it.
+        _ = try ImageTree.open(order.spec.image)
+        do throws(ImageError) {
+            return try trees.file(of: order.spec.image)
+        } catch {
+            throw SandboxError(error, of: order.spec.image)
+        }
+    }
+
+    func needsTime(for order: EngineOrder) -> Bool { guests != nil && order.source == nil }
+
+    func makeReady(_ order: EngineOrder) throws(SandboxError) {
+        if needsTime(for: order) { _ = try packedTree(of: order) }
     }
 
     private func prepared(
@@ -151,9 +194,11 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
             limits: order.limits, folder: folder(of: order.number),
             cgroup: name(of: order.number), on: host,
             removesCgroup: false)
+        // Who runs has it open, and who does not makes it anew.
+        if guests != nil { try? Files.remove(scratchFile(of: order.number)) }
         switch found {
         case .running(let sandbox):
-            return .running(wrapped(JailedSandbox(sandbox, networks), order.spec))
+            return .running(wrapped(JailedSandbox(sandbox, networks), order))
         case .ended(let outcome): return .ended(outcome)
         case .neverStarted: return .neverStarted
         }
@@ -183,7 +228,33 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
             else { continue }
             removed.append(Orphan(kind: "file", name: folder(of: number).path))
         }
-        return removed
+        return removed + removeScratchFiles(keeping: numbers)
+    }
+
+    private func removeScratchFiles(keeping numbers: Set<Int64>) -> [Orphan] {
+        let names = (try? DirectoryListing.names(in: scratchDirectory)) ?? []
+        return names.compactMap { name in
+            guard name.hasSuffix(Self.scratchSuffix),
+                let number = number(of: String(name.dropLast(Self.scratchSuffix.count))),
+                !numbers.contains(number),
+                (try? Files.remove(scratchFile(of: number))) != nil
+            else { return nil }
+            return Orphan(kind: "file", name: scratchFile(of: number))
+        }
+    }
+}
+
+/// The scratch space of a sandbox, where it is on the disk.
+enum ScratchOrder {
+    case none
+    /// A file system of its own, whose root is this user's.
+    case tree(in: String, bytes: UInt64, owner: UInt32)
+    /// A file with one, which this user may open.
+    case file(String, bytes: UInt64, for: UInt32)
+
+    /// Removes a file's name. Who has it open or mounted keeps it.
+    func forgetName() {
+        if case .file(let path, _, _) = self { try? Files.remove(path) }
     }
 }
 
@@ -192,7 +263,7 @@ private final class JailStart: PreparedStart, @unchecked Sendable {
     private let prepared: PreparedSandbox
     private let folder: SandboxFolder
     private let cgroup: String
-    private let scratchDirectory: String
+    private let order: ScratchOrder
     private let networks: NetworkPool
     private let wrap: (any EngineSandbox) -> any EngineSandbox
     let limits: [LimitStatus]
@@ -201,7 +272,7 @@ private final class JailStart: PreparedStart, @unchecked Sendable {
 
     init(
         _ prepared: PreparedSandbox, limits: [LimitStatus], folder: SandboxFolder, cgroup: String,
-        scratchDirectory: String, networks: NetworkPool,
+        scratch: ScratchOrder, networks: NetworkPool,
         wrap: @escaping (any EngineSandbox) -> any EngineSandbox
     ) {
         self.prepared = prepared
@@ -209,7 +280,7 @@ private final class JailStart: PreparedStart, @unchecked Sendable {
         self.wrap = wrap
         self.folder = folder
         self.cgroup = cgroup
-        self.scratchDirectory = scratchDirectory
+        order = scratch
         self.networks = networks
     }
 
@@ -223,15 +294,18 @@ private final class JailStart: PreparedStart, @unchecked Sendable {
     func discard() {
         scratch = nil
         ground = nil
+        order.forgetName()
     }
 
     func makeScratch() throws(SandboxError) {
-        let spec = prepared.spec
-        // Who is root inside is somebody else outside, where the sandbox has a user namespace.
-        let root = spec.identityMaps.first { $0.inside == 0 }?.outside ?? 0
         do throws(ImageError) {
-            scratch = try .disk(
-                in: scratchDirectory, bytes: spec.scratchBytes, owner: (root, root))
+            switch order {
+            case .none: break
+            case .tree(let directory, let bytes, let owner):
+                scratch = try .disk(in: directory, bytes: bytes, owner: (owner, owner))
+            case .file(let path, let bytes, let user):
+                try Scratch.file(path, bytes: bytes, for: user)
+            }
         } catch {
             throw SandboxError(scratch: error)
         }

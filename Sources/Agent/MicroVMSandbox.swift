@@ -8,6 +8,7 @@ internal import SandboxModel
 final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
     private let monitor: any EngineSandbox
     private let guests: GuestJail
+    private let scratch: ScratchOrder
     /// As it was asked for, with the limits as last updated.
     private var spec: SandboxSpec
     /// Which limits cgroups of the node would enforce.
@@ -15,11 +16,13 @@ final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
 
     init(
         _ monitor: any EngineSandbox, _ guests: GuestJail, _ spec: SandboxSpec,
+        scratch: ScratchOrder,
         statuses: @escaping @Sendable (SandboxSpec) -> [LimitStatus]
     ) {
         self.monitor = monitor
         self.guests = guests
         self.spec = spec
+        self.scratch = scratch
         self.statuses = statuses
     }
 
@@ -28,7 +31,12 @@ final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
     var timeline: [SandboxOutcome.Moment] { monitor.timeline }
     var reportDescriptor: Int32? { monitor.reportDescriptor }
     var processDescriptor: Int32 { monitor.processDescriptor }
-    func collect() { monitor.collect() }
+    func collect() {
+        let before = monitor.progress
+        monitor.collect()
+        // The monitor has its files open by now, or never will.
+        if before == .settingUp, monitor.progress != .settingUp { scratch.forgetName() }
+    }
     func markTimedOut() { monitor.markTimedOut() }
     func send(_ signal: Signal) throws(SandboxError) { try monitor.send(signal) }
     func kill() throws(SandboxError) { try monitor.kill() }
@@ -46,7 +54,8 @@ final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
     }
 
     /// A guest's memory and processors are those that it was started with: less memory is taken
-    /// by the balloon, less of a processor's time by the cgroup.
+    /// by the balloon, less of a processor's time by the cgroup. Its kernel counts its processes,
+    /// and the monitor what its disks move.
     func update(
         _ limits: Limits, policy: SandboxSpec.LimitPolicy
     ) throws(SandboxError) -> [LimitStatus] {
@@ -56,6 +65,11 @@ final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
         if let bytes = limits.memoryBytes {
             try socket.ask("balloon", ["bytes": Int64(size.memoryBytes - bytes)])
         }
+        if let most = limits.pids { try socket.ask("processes", ["most": Int64(most)]) }
+        var rates: [String: Int64] = [:]
+        rates["read_bytes"] = limits.readBytesPerSecond.map { Int64(clamping: $0) }
+        rates["write_bytes"] = limits.writeBytesPerSecond.map { Int64(clamping: $0) }
+        if !rates.isEmpty { try socket.ask("disk", rates) }
         var jailed = Limits()
         jailed.milliCPUs = limits.milliCPUs
         if !jailed.kinds.isEmpty { _ = try monitor.update(jailed, policy: policy) }
@@ -68,5 +82,9 @@ final class MicroVMSandbox: EngineSandbox, @unchecked Sendable {
     func execute(_ request: ExecRequest) throws(SandboxError) -> ExecSession {
         try monitor.execute(try guests.request(request, in: spec))
     }
-    func finish() throws(SandboxError) -> SandboxOutcome? { try monitor.finish() }
+    func finish() throws(SandboxError) -> SandboxOutcome? {
+        let outcome = try monitor.finish()
+        if outcome != nil { scratch.forgetName() }
+        return outcome
+    }
 }

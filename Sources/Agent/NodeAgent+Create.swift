@@ -107,6 +107,20 @@ extension NodeAgent {
     private func prepare(_ managed: ManagedSandbox) {
         let order = order(for: managed)
         let engine = managed.engine
+        guard engine.needsTime(for: order) else { return layOut(managed) }
+        offload(to: stored.depot.formatters) { () throws(SandboxError) in
+            try engine.makeReady(order)
+        } then: { [self] (result: Result<Void, SandboxError>) in
+            switch result {
+            case .success: layOut(managed)
+            case .failure(let error): settlePreparation(of: managed, .failure(error))
+            }
+        }
+    }
+
+    private func layOut(_ managed: ManagedSandbox) {
+        let order = order(for: managed)
+        let engine = managed.engine
         let sandbox = managed.sandbox
         let layGround = { @Sendable (prepared: any PreparedStart) throws(SandboxError) in
             try prepared.layGround()

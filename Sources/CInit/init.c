@@ -143,6 +143,10 @@ bool cinit_add_limit(int resource, uint64_t soft, uint64_t hard) {
     return true;
 }
 
+static int joined = -1;
+
+void cinit_join_when_spawned(int processes) { joined = processes; }
+
 struct spawn {
     const struct cinit_command *command;
     // Written by the child: memory is shared until its exec.
@@ -213,7 +217,9 @@ static long become(struct spawn *spawn) {
     if (command->told >= 0)
         raw(SYS_sendto, command->told, (long)command->message, (long)command->message_size,
             MSG_NOSIGNAL | MSG_DONTWAIT, 0);
-    long failed = place_streams(command->streams);
+    long failed = joined < 0 ? 0 : raw(SYS_write, joined, (long)"0", 1, 0, 0);
+    if (failed < 0) return failed;
+    failed = place_streams(command->streams);
     if (failed) return failed;
     spawn->stage = CINIT_STAGE_TERMINAL;
     if (command->terminal) failed = raw(SYS_ioctl, STDIN_FILENO, TIOCSCTTY, 0, 0, 0);

@@ -46,6 +46,8 @@ public enum HostFrame: Sendable {
     case clock(nanoseconds: UInt64)
     case reseed([UInt8])
     case hostname(String)
+    /// So many processes and threads at most; 2 or more.
+    case processes(most: Int32)
     case powerOff
 
     public var bytes: [UInt8] {
@@ -60,6 +62,7 @@ public enum HostFrame: Sendable {
         case .clock(let nanoseconds): Self.frame(ALCOVE_FRAME_CLOCK, Little.bytes(nanoseconds))
         case .reseed(let bytes): Self.frame(ALCOVE_FRAME_RESEED, bytes)
         case .hostname(let name): Self.frame(ALCOVE_FRAME_HOSTNAME, Array(name.utf8))
+        case .processes(let most): Self.value(ALCOVE_FRAME_PROCESSES, most)
         case .powerOff: Self.frame(ALCOVE_FRAME_POWER_OFF, [])
         }
     }

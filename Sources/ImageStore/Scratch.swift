@@ -40,14 +40,7 @@ public struct Scratch: ~Copyable, Sendable {
             try file.setSizeTakingSpace(bytes / 4096 * 4096)
             return file
         }
-        try Formatting.run(
-            "mkfs.ext4",
-            [
-                "-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode", "-E",
-                "nodiscard,lazy_itable_init=0,assume_storage_prezeroed=1,"
-                    + "root_owner=\(owner.user):\(owner.group)",
-                "/proc/\(ThisProcess.identifier)/fd/\(file.rawValue)",
-            ])
+        try format(file, owner: owner)
         return try storing(what) { () throws(SystemCallError) in
             let (device, open) = try LoopDevice.attach(file, isWritable: true)
             defer { withExtendedLifetime(open) {} }
@@ -56,6 +49,37 @@ public struct Scratch: ~Copyable, Sendable {
                     "ext4",
                     options: [.text(name: "source", value: device)], attributes: []))
         }
+    }
+
+    /// The same as a file of a name, for a guest, which mounts it itself. The name may be removed
+    /// once the file was opened or mounted.
+    ///
+    /// - Parameter user: who may open it.
+    public static func file(
+        _ path: String, bytes: UInt64, for user: UInt32
+    ) throws(ImageError) {
+        let what = "make scratch space in `\(path)`"
+        let file = try storing(what) { () throws(SystemCallError) in
+            let file = try Files.open(
+                path, [.readWrite, .create, .truncate, .noFollow], permissions: 0o600)
+            try file.setSizeTakingSpace(bytes / 4096 * 4096)
+            try file.setOwners(user: user, group: user)
+            return file
+        }
+        try format(file, owner: (0, 0))
+    }
+
+    private static func format(
+        _ file: borrowing Descriptor, owner: (user: UInt32, group: UInt32)
+    ) throws(ImageError) {
+        try Formatting.run(
+            "mkfs.ext4",
+            [
+                "-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode", "-E",
+                "nodiscard,lazy_itable_init=0,assume_storage_prezeroed=1,"
+                    + "root_owner=\(owner.user):\(owner.group)",
+                "/proc/\(ThisProcess.identifier)/fd/\(file.rawValue)",
+            ])
     }
 
     /// Its root alone, which lasts as long as it would.

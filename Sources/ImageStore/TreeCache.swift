@@ -3,18 +3,22 @@ internal import LinuxKernel
 /// Directory trees as file systems in files: what a guest gets of an image that is a directory. One
 /// is packed when it is first used, and kept for as long as nothing in the directory changes.
 public struct TreeCache: Sendable {
-    /// So many trees are kept, those that were used last.
+    /// So many trees are kept, those that were used last, and all that were used within a time.
     public static let mostTrees = 8
+    public static let leastAge = Duration.seconds(3600)
 
     private let path: String
+    private let leastAge: Duration
 
-    /// - Parameter path: of the folder that has the files. It is made when it is needed.
-    public init(_ path: String) {
+    /// - Parameters:
+    ///   - path: of the folder that has the files. It is made when it is needed.
+    ///   - leastAge: whoever asked for a file has so long to open or to mount it.
+    public init(_ path: String, leastAge: Duration = Self.leastAge) {
         self.path = path
+        self.leastAge = leastAge
     }
 
-    /// The file of a directory tree. It may be removed as soon as something else is packed: whoever
-    /// uses it opens it, or mounts it, before.
+    /// The file of a directory tree. Removed some time after its last use.
     ///
     /// - Parameter packs: told when the tree has to be packed, which takes a while.
     public func file(
@@ -97,7 +101,9 @@ public struct TreeCache: Sendable {
             trees.append((name, time))
         }
         trees.sort { $0.used > $1.used }
-        for tree in trees.dropFirst(Self.mostTrees) {
+        let (seconds, rest) = leastAge.components
+        let last = RealClock.nanoseconds - seconds * 1_000_000_000 - rest / 1_000_000_000
+        for tree in trees.dropFirst(Self.mostTrees) where tree.used <= last {
             try? Files.removeFile(tree.name, at: folder)
         }
     }

@@ -95,7 +95,7 @@ extension LastingSandbox {
 
     private static func finder(_ spec: SandboxSpec, _ reports: ReportReader) -> EndingFinder {
         EndingFinder(
-            reports: reports, program: spec.command.first ?? "", isTimedOut: false,
+            reports: reports, program: spec.program, isTimedOut: false,
             describe: {
                 SandboxError(.setUpFailed, "the set-up failed at call \($0.call): \($0.error)")
             })

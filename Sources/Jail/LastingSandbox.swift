@@ -155,7 +155,7 @@ public final class LastingSandbox {
     private var finder: EndingFinder {
         let failure = setUpFailure
         return EndingFinder(
-            reports: reports, program: spec.command.first ?? "", isTimedOut: isTimedOut,
+            reports: reports, program: spec.program, isTimedOut: isTimedOut,
             describe: { failure ?? SandboxError(.setUpFailed, "the set-up failed: \($0.error)") })
     }
 

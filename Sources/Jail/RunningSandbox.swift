@@ -117,7 +117,7 @@ public final class RunningSandbox {
     private func ending(_ child: ChildEnding) -> SandboxOutcome.Ending {
         let sandbox = sandbox
         return EndingFinder(
-            reports: reports, program: sandbox.spec.command.first ?? "", isTimedOut: isTimedOut,
+            reports: reports, program: sandbox.spec.program, isTimedOut: isTimedOut,
             describe: { sandbox.describe($0) }
         ).ending(of: child.cause) { cgroup?.number($0, in: "memory.events") ?? 0 }
     }

@@ -114,6 +114,12 @@ extension Descriptor {
         }
     }
 
+    public borrowing func setOwners(user: UInt32, group: UInt32) throws(SystemCallError) {
+        try checked(
+            systemCall(__NR_fchown, UInt64(argument: rawValue), UInt64(user), UInt64(group)),
+            "fchown")
+    }
+
     /// Goes on by `count` bytes without reading them.
     public borrowing func skip(_ count: Int64) throws(SystemCallError) {
         // SEEK_CUR

@@ -18,6 +18,7 @@ public struct GuestJail: Sendable {
         static let initialFiles = "/initrd.cpio"
         static let sockets = "/tmp/sockets"
         static let control = "/tmp/control"
+        static let scratch = "scratch"
         static func layer(_ index: Int) -> String { "layer-\(index)" }
     }
 
@@ -52,13 +53,17 @@ public struct GuestJail: Sendable {
     /// - Parameters:
     ///   - number: by which its user on the node is told from others.
     ///   - layers: files of the guest's root, the topmost first.
+    ///   - scratch: a file with a file system for what the guest writes, where that is on the disk.
+    ///     It is the user's that ``user(of:)`` gives.
     ///   - held: the limits that the node enforces by cgroups.
+    ///   - lasts: whether the sandbox is to outlive its starter.
     public func spec(
-        for wanted: SandboxSpec, number: Int64, layers: [String], held: Set<Limits.Kind>
+        for wanted: SandboxSpec, number: Int64, layers: [String], scratch: String? = nil,
+        held: Set<Limits.Kind>, lasts: Bool = true
     ) throws(SandboxError) -> SandboxSpec {
         try Self.check(wanted)
         var spec = SandboxSpec(image: root, command: [])
-        spec.command = [Place.monitor] + arguments(wanted, layers: layers.count)
+        spec.command = [Place.monitor] + arguments(wanted, layers: layers.count, lasts: lasts)
         spec.environment = wanted.environment
         spec.root = .readOnly
         spec.hostname = wanted.hostname
@@ -70,10 +75,16 @@ public struct GuestJail: Sendable {
         spec.scratchBytes = 1 << 20
         spec.terminal = wanted.terminal
         spec.timeout = wanted.timeout
-        spec.machine = MachineParts(
-            files: layers.enumerated().map {
-                MachineParts.File(Place.layer($0.offset), at: $0.element)
-            })
+        var files = layers.enumerated().map {
+            MachineParts.File(Place.layer($0.offset), at: $0.element)
+        }
+        precondition(
+            (scratch != nil) == (wanted.scratchPlace == .disk),
+            "scratch space on the disk is a file, and in memory it is none")
+        if let scratch {
+            files.append(MachineParts.File(Place.scratch, at: scratch, isWritable: true))
+        }
+        spec.machine = MachineParts(files: files, workload: wanted.command.first ?? "")
         return spec
     }
 
@@ -83,11 +94,6 @@ public struct GuestJail: Sendable {
                 .limitOutOfRange, "\(bytes) bytes of memory are too few for a microVM",
                 hint: "give at least \(leastMemoryBytes), or isolation by process")
         }
-        guard wanted.scratchPlace == .memory else {
-            throw SandboxError(
-                .unavailable, "a microVM has no scratch space on the disk",
-                hint: "keep it in memory, or take isolation by process")
-        }
         guard wanted.identityMaps.isEmpty else {
             throw SandboxError(
                 .unavailable, "a microVM has users of its own, which are not mapped",
@@ -95,9 +101,13 @@ public struct GuestJail: Sendable {
         }
     }
 
-    private static func user(of number: Int64) -> UInt32 {
+    /// Who runs the monitor on the node. Sandboxes of one node have different numbers.
+    public static func user(of number: Int64) -> UInt32 {
         firstUser + UInt32(number % userCount)
     }
+
+    /// For a sandbox that no agent counts: far from the numbers that one gives.
+    public static func number(ofProcess pid: Int32) -> Int64 { userCount / 2 + Int64(pid) }
 
     /// Processors are whole in a guest; what a fraction of one is left over, the cgroup takes.
     private static func processors(_ limits: Limits) -> Int {
@@ -141,21 +151,35 @@ public struct GuestJail: Sendable {
                 switch status.kind {
                 case .memory: true
                 case .cpu: status.holds || hasWholeProcessors(wanted)
-                case .pids, .io: false
+                // By the guest's kernel, and by the monitor, which moves what its disks read and
+                // write.
+                case .pids, .io: true
                 }
             return LimitStatus(
-                kind: status.kind, request: status.request,
-                reason: holds ? nil : status.reason ?? "microVMs do not limit that yet")
+                kind: status.kind, request: status.request, reason: holds ? nil : status.reason)
         }
     }
 
-    private func arguments(_ wanted: SandboxSpec, layers: Int) -> [String] {
+    private func arguments(_ wanted: SandboxSpec, layers: Int, lasts: Bool) -> [String] {
         var words = [
             "run", "--kernel", Place.kernel, "--initial-files", Place.initialFiles, "--memory",
             "\(Self.memoryBytes(wanted.limits))", "--cpus", "\(Self.processors(wanted.limits))",
-            "--scratch", "\(wanted.scratchBytes)", "--hostname", wanted.hostname, "--sockets",
-            Place.sockets, "--control", Place.control, "--report", "3", "--report", "5",
+            "--hostname", wanted.hostname, "--sockets", Place.sockets, "--control", Place.control,
+            "--report", "3",
         ]
+        // The file of a lasting sandbox, which gets the records as well.
+        if lasts { words += ["--report", "5"] }
+        switch wanted.scratchPlace {
+        case .memory: words += ["--scratch", "\(wanted.scratchBytes)"]
+        case .disk: words += ["--scratch-disk", "/dev/" + Place.scratch]
+        }
+        let limits = wanted.limits
+        for (flag, value) in [
+            ("--pids", limits.pids.map { UInt64($0) }), ("--disk-read", limits.readBytesPerSecond),
+            ("--disk-write", limits.writeBytesPerSecond),
+        ] {
+            if let value { words += [flag, "\(value)"] }
+        }
         for index in 0..<layers { words += ["--layer", "/dev/" + Place.layer(index)] }
         if wanted.root == .readOnly { words.append("--read-only") }
         if wanted.terminal { words.append("--terminal") }

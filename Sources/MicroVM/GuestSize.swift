@@ -6,23 +6,28 @@ public import SandboxModel
 public struct GuestSize: Equatable, Sendable {
     public let memoryBytes: UInt64
     public let processors: Int
+    /// Whether its processes are counted: those that run before are not.
+    public let limitsProcesses: Bool
 
-    public init(memoryBytes: UInt64, processors: Int) {
+    public init(memoryBytes: UInt64, processors: Int, limitsProcesses: Bool) {
         self.memoryBytes = memoryBytes
         self.processors = processors
+        self.limitsProcesses = limitsProcesses
     }
 
     /// As the monitor of a running one says.
     public init(of monitor: MonitorSocket) throws(SandboxError) {
         let answer = try monitor.ask("machine")
         guard let bytes = answer["memory_bytes"]?.uint64, let count = answer["processors"]?.uint64,
-            let processors = Int(exactly: count)
+            let processors = Int(exactly: count),
+            let limitsProcesses = answer["limits_processes"]?.bool
         else {
             throw SandboxError(
                 .unavailable, "the monitor of the microVM does not tell its size",
                 hint: "it may be of another version: create the sandbox anew")
         }
-        self.init(memoryBytes: bytes, processors: processors)
+        self.init(
+            memoryBytes: bytes, processors: processors, limitsProcesses: limitsProcesses)
     }
 
     /// Whether a running guest can be given these.
@@ -41,12 +46,10 @@ public struct GuestSize: Equatable, Sendable {
                 .limitOutOfRange, "this microVM has no more than \(processors) processors",
                 hint: "create one that has more")
         }
-        guard limits.pids == nil, limits.readBytesPerSecond == nil,
-            limits.writeBytesPerSecond == nil
-        else {
+        guard limits.pids == nil || limitsProcesses else {
             throw SandboxError(
-                .unavailable, "processes and disk rates of a microVM do not change while it runs",
-                hint: "create one with other limits")
+                .unavailable, "this microVM was started without a limit of its processes",
+                hint: "create one that has a limit, which can change then")
         }
     }
 }

@@ -15,9 +15,12 @@ public struct MachineParts: Equatable, Sendable {
     }
 
     public var files: [File]
+    /// What runs in the guest, by the word that its user gave.
+    public var workload: String
 
-    public init(files: [File] = []) {
+    public init(files: [File] = [], workload: String = "") {
         self.files = files
+        self.workload = workload
     }
 
     /// The number of `/dev/kvm`, the kernel's for all hosts.

@@ -51,7 +51,7 @@ public struct SandboxOutcome: Equatable, Sendable {
 
     public let ending: Ending
     public let usage: Usage
-    public let limits: [LimitStatus]
+    public var limits: [LimitStatus]
     public let timeline: [Moment]
 
     public init(ending: Ending, usage: Usage, limits: [LimitStatus], timeline: [Moment]) {

@@ -106,6 +106,9 @@ public struct SandboxSpec: Equatable, Sendable {
         machine = nil
     }
 
+    /// What runs, in the words of whoever asked for it.
+    public var program: String { machine?.workload ?? command.first ?? "" }
+
     /// Whether a network namespace that the host made ahead of time will do. A user namespace may
     /// only join what it owns, and so makes its own.
     public var canJoinNetwork: Bool { identityMaps.isEmpty }

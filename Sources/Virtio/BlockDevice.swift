@@ -41,6 +41,7 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
     private let alarm = LoopAlarm()
     private var shape: BlockShape
     private var limiter: TransferLimiter
+    private let budget: DiskBudget?
     private var canGlance = true
 
     // What follows is of one life.
@@ -56,15 +57,17 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
     /// - Parameters:
     ///   - file: whole sectors of 512 bytes of it are the disk; a rest is left alone.
     ///   - serial: what the guest finds as the disk's name; 20 bytes of it.
+    ///   - budget: what it shares with other disks. Who changes it tells each of them.
     ///   - workers: for what blocks. They may be shared.
     public init(
         _ file: consuming Descriptor, isReadOnly: Bool, serial: String = "",
-        limits: TransferLimits = .none, workers: Workers
+        limits: TransferLimits = .none, budget: DiskBudget? = nil, workers: Workers
     ) throws(SystemCallError) {
         self.file = BlockFile(file)
         self.workers = workers
         self.serial = Array(serial.utf8.prefix(BlockShape.serialBytes))
         limiter = TransferLimiter(limits, at: MonotonicClock.nanoseconds)
+        self.budget = budget
         shape = BlockShape(
             sectors: try self.file.size() / BlockShape.sectorBytes, isReadOnly: isReadOnly)
         features = Feature.all(isReadOnly: isReadOnly)
@@ -136,6 +139,11 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
     /// Holds other limits from now on.
     public func setLimits(_ limits: TransferLimits) {
         limiter.change(to: limits, at: MonotonicClock.nanoseconds)
+        limitsChanged()
+    }
+
+    /// Requests that wait need not, perhaps.
+    public func limitsChanged() {
         guard isThrottled else { return }
         isThrottled = false
         link?.notifyLater(0)
@@ -165,9 +173,11 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
     /// Whether the limits let a request wait. It is put back then, and read anew when its time has
     /// come.
     private func isLimited(_ request: BlockRequest, _ link: DeviceLink) -> Bool {
-        guard !limiter.isUnlimited else { return false }
+        guard budget != nil || !limiter.isUnlimited else { return false }
         let now = MonotonicClock.nanoseconds
-        let delay = limiter.take(bytes: request.bytes, at: now)
+        let delay =
+            budget?.take(request, with: &limiter, at: now)
+            ?? limiter.take(bytes: request.bytes, at: now)
         guard delay > 0 else { return false }
         link.queues[0]?.putBack()
         isThrottled = true

@@ -61,6 +61,13 @@ struct BlockRequest: Sendable {
     /// What it moves, as the limits count it.
     let bytes: UInt64
 
+    var isChange: Bool {
+        switch action {
+        case .write, .discard, .zero: true
+        case .read, .flush, .identify, .refuse: false
+        }
+    }
+
     /// - Throws: when it has no room for a status, so that nobody can be told anything.
     init(
         _ chain: DescriptorChain, of shape: BlockShape, in memory: GuestMemory

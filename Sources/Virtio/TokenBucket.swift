@@ -94,12 +94,17 @@ public struct TransferLimiter: Hashable, Sendable {
     /// Where it is true no clock need be asked.
     public var isUnlimited: Bool { bytes == nil && operations == nil }
 
+    /// How many nanoseconds it takes until one operation of so many bytes may pass.
+    public mutating func nanoseconds(until count: UInt64, at now: UInt64) -> UInt64 {
+        max(
+            bytes?.nanoseconds(until: count, at: now) ?? 0,
+            operations?.nanoseconds(until: 1, at: now) ?? 0)
+    }
+
     /// Takes one operation of so many bytes if it may pass now. Otherwise gives how many
     /// nanoseconds it takes until it may.
     public mutating func take(bytes count: UInt64, at now: UInt64) -> UInt64 {
-        let delay = max(
-            bytes?.nanoseconds(until: count, at: now) ?? 0,
-            operations?.nanoseconds(until: 1, at: now) ?? 0)
+        let delay = nanoseconds(until: count, at: now)
         guard delay == 0 else { return delay }
         _ = bytes?.take(count, at: now)
         _ = operations?.take(1, at: now)

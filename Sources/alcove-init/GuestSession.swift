@@ -280,6 +280,7 @@ struct GuestSession {
             ALCOVE_FRAME_RESEED.rawValue where isLink && (16...512).contains(length),
             ALCOVE_FRAME_HOSTNAME.rawValue where isLink && (1...64).contains(length),
             ALCOVE_FRAME_NETWORK.rawValue where isLink && length == 16,
+            ALCOVE_FRAME_PROCESSES.rawValue where isLink && length == 8,
             ALCOVE_FRAME_POWER_OFF.rawValue where isLink && length == 0:
             return .small(kind: kind, length: length, received: 0)
         default: return nil
@@ -320,6 +321,14 @@ struct GuestSession {
             let network = small.network
             guard network.prefix <= 32, network.reserved == 0 else { return .notUnderstood }
             apply(network)
+        case ALCOVE_FRAME_PROCESSES.rawValue:
+            guard value.value >= 2, value.detail == 0 else { return .notUnderstood }
+            // This process is one of them, and outside.
+            let failed = cinit_limit_processes(UInt32(value.value - 1))
+            guard failed == 0 else {
+                GuestError(step: "limit the processes", number: -failed).tell()
+                return .powerOff
+            }
         case ALCOVE_FRAME_POWER_OFF.rawValue: return .powerOff
         default: return .notUnderstood
         }

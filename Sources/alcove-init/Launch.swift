@@ -48,12 +48,12 @@ func launch(_ request: LaunchRequest) -> Int32 {
         }
     }
 
-    if request.isMonitor { setMonitorReports(stayOpen: true) }
+    if request.isMonitor { setMonitorReports(stayOpen: true, lasts: request.lasts) }
     let workload = request.workload.spawn(
         withTerminal: request.hasTerminal, streams: lasting?.workloadStreams ?? (-1, -1, -1))
     guard workload > 0 else { return giveUp(errorNumber: -workload, &reporter) }
     if request.isMonitor {
-        setMonitorReports(stayOpen: false)
+        setMonitorReports(stayOpen: false, lasts: request.lasts)
     } else {
         reporter.send(.started(process: workload))
     }
@@ -72,9 +72,9 @@ func launch(_ request: LaunchRequest) -> Int32 {
 }
 
 /// Whether the next program that is executed has the descriptors of the report.
-private func setMonitorReports(stayOpen: Bool) {
+private func setMonitorReports(stayOpen: Bool, lasts: Bool) {
     setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT.rawValue), stayOpen)
-    setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT_FILE.rawValue), stayOpen)
+    if lasts { setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT_FILE.rawValue), stayOpen) }
 }
 
 private func setStaysOpen(_ descriptor: Int32, _ staysOpen: Bool) {

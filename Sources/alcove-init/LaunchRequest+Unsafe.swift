@@ -18,7 +18,7 @@ struct LaunchRequest {
     /// `l`: the sandbox outlives its starter. Descriptors come as `enum alcove_fixed_descriptor`
     /// has them.
     private(set) var lasts = false
-    /// `m`, with `l`: the workload is the monitor of a microVM. It gets the descriptors of the
+    /// `m`: the workload is the monitor of a microVM. It gets the descriptors of the
     /// report, and tells itself when the workload in its guest starts.
     private(set) var isMonitor = false
     /// The bound of both segments of its logs.
@@ -107,7 +107,7 @@ struct LaunchRequest {
             }
             index += 1
         }
-        return index > 0 && (lasts || !isMonitor)
+        return index > 0
     }
 
     private static func contains(_ code: CChar, _ text: UnsafePointer<CChar>) -> Bool {

@@ -14,7 +14,9 @@ enum ControlFlags {
         arguments: [
             Argument(
                 "WORD",
-                help: "start, state, machine, pause, resume, stop, statistics, balloon, limits"),
+                help:
+                    "start, state, machine, pause, resume, stop, statistics, balloon, limits, disk,"
+                    + " processes"),
             Argument(
                 "NAME=VALUE", required: false, repeatable: true, help: "what it is done with"),
         ])

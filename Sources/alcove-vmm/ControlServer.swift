@@ -110,6 +110,11 @@ final class ControlConnection {
             answer(["ok": true])
         case "state": answer(["ok": true, "state": .string(monitor.stateName)])
         case "machine": answer(monitor.size)
+        case "processes":
+            guard let most = request["most"]?.uint64.flatMap({ Int32(exactly: $0) }), most >= 2,
+                monitor.limitProcesses(to: most)
+            else { return refuse("`most` is 2 or more, for a guest that began with `--pids`") }
+            answer(["ok": true])
         case "pause":
             machine.pause()
             monitor.isPaused = true

@@ -16,6 +16,7 @@ extension Monitor {
         return [
             "ok": true, "memory_bytes": JSONValue(machine.memoryBytes),
             "processors": JSONValue(machine.processors),
+            "limits_processes": .bool(mostProcesses != nil),
         ]
     }
 

@@ -28,6 +28,7 @@ final class Monitor {
     let fences: MonitorFences
     private(set) var outcome: Outcome?
     var isPaused = false
+    private(set) var mostProcesses: Int32?
     /// All is ready, and the guest waits for word to begin.
     private(set) var isHeld = false
     private(set) var isReady = false
@@ -56,6 +57,7 @@ final class Monitor {
 
     private init(_ options: RunOptions) throws {
         self.options = options
+        mostProcesses = options.mostProcesses
         timeline = Timeline()
         reporter = Reporter(options.reports)
         fences = MonitorFences(options.fences)
@@ -177,10 +179,19 @@ final class Monitor {
         }
     }
 
+    /// False where the guest has no such limit: what runs already would not be held by it.
+    func limitProcesses(to most: Int32) -> Bool {
+        guard mostProcesses != nil else { return false }
+        mostProcesses = most
+        session?.send(.processes(most: most))
+        return true
+    }
+
     private func startWorkload() {
         var start = options.start
         if options.hasTerminal { start.terminal = GuestProcess.terminalSize }
         session?.send(.hostname(options.hostname))
+        if let most = mostProcesses { session?.send(.processes(most: most)) }
         session?.send(.clock(nanoseconds: UInt64(clamping: RealClock.nanoseconds)))
         do throws(SystemCallError) {
             try session?.start(start)

@@ -10,6 +10,7 @@ extension MonitorDevices {
         switch word {
         case "balloon": try fillBalloon(request)
         case "limits": try limit(request)
+        case "disk": try limitDisks(request)
         default: throw ControlError(reason: "there is no such word")
         }
     }
@@ -23,6 +24,27 @@ extension MonitorDevices {
         balloon.transport.withDevice { _ in
             balloon.device.setTarget(pages: UInt32(bytes / Self.pageBytes))
         }
+    }
+
+    /// Bytes a second from and to all disks together; 0 takes a limit away, and what is not named
+    /// stays as it is.
+    private func limitDisks(_ request: JSONValue) throws(ControlError) {
+        let now = diskBudget.limits
+        let read = try rate(request, "read_bytes") ?? now.reads.bytes?.perSecond
+        let write = try rate(request, "write_bytes") ?? now.writes.bytes?.perSecond
+        limitDisks(read: read, write: write)
+        for (device, transport) in disks { transport.withDevice { _ in device.limitsChanged() } }
+    }
+
+    func limitDisks(read: UInt64?, write: UInt64?) {
+        diskBudget.change(
+            reads: TransferLimits(bytes: read.flatMap(Self.limit)),
+            writes: TransferLimits(bytes: write.flatMap(Self.limit)))
+    }
+
+    /// A tenth of a second at once.
+    private static func limit(_ rate: UInt64) -> TokenBucket.Limit? {
+        TokenBucket.Limit(perSecond: rate, burst: max(1, rate / 10))
     }
 
     /// Rates of disks and of the network, each a number a second; 0 takes a limit away.
@@ -42,19 +64,18 @@ extension MonitorDevices {
     private func limits(_ request: JSONValue, _ what: String) throws(ControlError) -> TransferLimits
     {
         TransferLimits(
-            bytes: try limit(request, what + "_bytes"),
-            operations: try limit(request, what + "_operations"))
+            bytes: try rate(request, what + "_bytes").flatMap(Self.limit),
+            operations: try rate(request, what + "_operations").flatMap(Self.limit))
     }
 
-    private func limit(
+    private func rate(
         _ request: JSONValue, _ name: String
-    ) throws(ControlError) -> TokenBucket.Limit? {
+    ) throws(ControlError) -> UInt64? {
         guard let value = request[name] else { return nil }
         guard let rate = value.uint64 else {
             throw ControlError(reason: "`\(name)` is no number a second")
         }
-        // A tenth of a second at once.
-        return TokenBucket.Limit(perSecond: rate, burst: max(1, rate / 10))
+        return rate
     }
 
     /// Counters of each device.

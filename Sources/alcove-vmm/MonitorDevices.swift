@@ -11,6 +11,7 @@ struct MonitorDevices {
     var signals: SignalRelay?
     var control: ControlServer?
     private(set) var sockets: (device: SocketDevice, transport: VirtioTransport)?
+    let diskBudget = DiskBudget()
     private(set) var disks: [(device: BlockDevice, transport: VirtioTransport)] = []
     private(set) var balloon: (device: BalloonDevice, transport: VirtioTransport)?
     private(set) var network: (device: NetworkDevice, transport: VirtioTransport)?
@@ -52,18 +53,19 @@ struct MonitorDevices {
     private mutating func attachDisks(
         _ options: RunOptions, to machine: inout PreparedMachine
     ) throws {
+        limitDisks(read: options.diskRates.read, write: options.diskRates.write)
         let workers = try Workers(threads: 0, queue: 1024, named: "disk")
         diskWorkers = workers
         for (index, path) in options.layers.enumerated() {
             let disk = try BlockDevice(
                 Files.open(path, .readOnly), isReadOnly: true, serial: "layer-\(index)",
-                workers: workers)
+                budget: diskBudget, workers: workers)
             disks.append((disk, try machine.attach(disk)))
         }
         if case .disk(let path) = options.scratch {
             let disk = try BlockDevice(
                 Files.open(path, .readWrite), isReadOnly: false, serial: "scratch",
-                workers: workers)
+                budget: diskBudget, workers: workers)
             disks.append((disk, try machine.attach(disk)))
         }
     }

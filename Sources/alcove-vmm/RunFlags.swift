@@ -37,6 +37,10 @@ struct RunOptions {
     var kernelWords: [String]
     var hasConsole: Bool
     var hostname: String
+    /// So many processes and threads in the guest, its first one included.
+    var mostProcesses: Int32?
+    /// Bytes a second from and to all disks together.
+    var diskRates: (read: UInt64?, write: UInt64?)
     var start: GuestStart
     var hasTerminal: Bool
     var link: Link?
@@ -93,6 +97,12 @@ enum RunFlags {
                 "scratch-disk", value: "FILE",
                 help: "a file with an ext4 file system for what the command writes"),
             Flag("hostname", value: "NAME", default: "sandbox", help: "the guest's host name"),
+            Flag(
+                "pids", value: "N",
+                help: "how many processes and threads there may be, alcove-init included"),
+            Flag(
+                "disk-read", value: "SIZE", help: "bytes a second from all disks together"),
+            Flag("disk-write", value: "SIZE", help: "bytes a second to them"),
         ] + process + [
             Flag(
                 "control", value: "PATH",
@@ -150,7 +160,10 @@ enum RunFlags {
             isReadOnly: parsed.isOn("read-only"), scratch: try scratch(parsed),
             way: way.flatMap { PreparedMachine.BootProtocol(rawValue: $0) } ?? .linux,
             kernelWords: parsed.strings("kernel-word"), hasConsole: parsed.isOn("console"),
-            hostname: parsed.string("hostname") ?? "sandbox", start: try start(parsed),
+            hostname: parsed.string("hostname") ?? "sandbox",
+            mostProcesses: try parsed.integer("pids", in: 2...Int(Int32.max)).map { Int32($0) },
+            diskRates: (try parsed.bytes("disk-read"), try parsed.bytes("disk-write")),
+            start: try start(parsed),
             hasTerminal: parsed.isOn("terminal"), link: try link(parsed),
             control: parsed.string("control"), isHeld: parsed.isOn("hold"),
             sockets: parsed.string("sockets"), reports: try reports(parsed),

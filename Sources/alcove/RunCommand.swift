@@ -21,13 +21,16 @@ enum RunCommand {
                 `alcove` starts the sandbox itself. `--agent` insists on the agent, and leaves \
                 standard input alone. COMMAND takes the place of an imported image's own and \
                 stands behind its entrypoint; it can be left out where the image has one.
+                `--isolation auto` is what the agent chooses, and `process` without one. A microVM \
+                that `alcove` starts itself has the directory as a disk, which is packed when it \
+                is first used and kept in /var/cache/alcove.
                 `--json` prints the result after the command's output; `--result` keeps the two \
                 apart. Both also tell of a sandbox that was refused before it was started.
                 """,
             flags: SandboxFlags.flags + [
                 Flag("local", help: "start it from here, whether there is an agent or not"),
                 Flag("agent", help: "have the agent start it, without standard input"),
-                Agent.socketFlag,
+                Agent.socketFlag, SandboxFlags.isolationFlag,
             ] + AgentSpec.imageFlags + AgentSpec.timeFlags + [
                 Flag("timeline", help: "print when each stage of the start was reached"),
                 Flag("json", help: "print the result as JSON, as the last line of the output"),
@@ -103,17 +106,17 @@ enum RunCommand {
         if spec.terminal, !spec.environment.contains(where: { $0.hasPrefix("TERM=") }) {
             spec.environment.append("TERM=" + (ProcessEnvironment.value(of: "TERM") ?? "linux"))
         }
-        let host = try SandboxHost(
-            initProgram: InitLocation.path(), limits: Set(spec.limits.kinds),
-            isDedicated: true)
-        let prepared = try PreparedSandbox(
-            spec, image: image, on: host, network: spec.canJoinNetwork ? .begun : .new)
-        warn(of: prepared.limits)
-        let outcome = try ForegroundSession.run(
-            prepared, network: network, grace: try parsed.duration("stop-grace") ?? .seconds(2),
+        let sandbox = try LocalSandbox(
+            spec, image: image, isolation: try SandboxFlags.isolation(parsed) ?? .process,
+            network: .begun)
+        warn(of: sandbox.limits)
+        var outcome = try ForegroundSession.run(
+            sandbox.prepared, network: network,
+            grace: try parsed.duration("stop-grace") ?? .seconds(2),
             withTimeline: ["timeline", "json"].contains { parsed.isOn($0) }
                 || parsed.isGiven("result"))
-        host.removeAbandoned()
+        outcome.limits = sandbox.limits
+        sandbox.host.removeAbandoned()
         return outcome
     }
 

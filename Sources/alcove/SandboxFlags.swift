@@ -43,6 +43,17 @@ enum SandboxFlags {
             help: "what a denied system call does: kill its process, or errno"),
     ]
 
+    static let isolationFlag = Flag(
+        "isolation", value: "KIND", default: "auto",
+        completes: .words(["auto"] + IsolationKind.allCases.map(\.rawValue)),
+        help: "how it is kept apart from the node: auto, process or microvm")
+
+    /// Nothing where the choice is left to whoever starts it.
+    static func isolation(_ parsed: ParsedCommand) throws -> IsolationKind? {
+        let kinds = IsolationKind.allCases.map(\.rawValue)
+        return try parsed.choice("isolation", of: ["auto"] + kinds).flatMap(IsolationKind.init)
+    }
+
     private static let rootFlags = [
         Flag("read-only", help: "mount the image without a writable layer"),
         Flag(

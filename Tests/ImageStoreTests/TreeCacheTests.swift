@@ -69,10 +69,22 @@ import Testing
         #expect(try file() == file())
     }
 
+    @Test("a tree that was asked for is not removed before it can be used")
+    func age() throws {
+        let fixture = try ImageFixture()
+        let cache = TreeCache(fixture.path + "/cache")
+        for number in 0..<(TreeCache.mostTrees + 3) {
+            try fixture.shell("mkdir tree-\(number) && echo \(number) >tree-\(number)/file")
+            _ = try cache.file(of: fixture.path + "/tree-\(number)")
+        }
+        let left = try FileManager.default.contentsOfDirectory(atPath: fixture.path + "/cache")
+        #expect(left.filter { $0.hasSuffix(".erofs") }.count == TreeCache.mostTrees + 3)
+    }
+
     @Test("the trees that were used last are kept")
     func bound() throws {
         let fixture = try ImageFixture()
-        let cache = TreeCache(fixture.path + "/cache")
+        let cache = TreeCache(fixture.path + "/cache", leastAge: .zero)
         var files: [String] = []
         for number in 0..<(TreeCache.mostTrees + 3) {
             try fixture.shell("mkdir tree-\(number) && echo \(number) >tree-\(number)/file")

@@ -186,6 +186,21 @@ struct GuestServerTests {
         #expect(guest.wait() == Self.restarted)
     }
 
+    @Test("A guest that cannot bound its processes ends, as one that is told nonsense")
+    func processes() throws {
+        for (frame, answer) in [
+            // This one is no machine's first process, and makes no groups of processes.
+            (Frame.value(ALCOVE_FRAME_PROCESSES, 10), nil),
+            (Frame.value(ALCOVE_FRAME_PROCESSES, 1), Self.notUnderstood),
+            (Frame.value(ALCOVE_FRAME_PROCESSES, -1), Self.notUnderstood),
+        ] {
+            let guest = try GuestInit.ready()
+            guest.link.send(frame)
+            #expect(guest.link.next() == answer)
+            #expect(guest.wait() == Self.restarted)
+        }
+    }
+
     @Test("Its memory and its descriptors do not grow with what it handles")
     func growth() throws {
         let guest = try GuestInit.ready()

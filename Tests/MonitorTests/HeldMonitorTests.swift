@@ -33,7 +33,8 @@ import Testing
         #expect(try Self.ask("state", folder).output == "{\"ok\":true,\"state\":\"held\"}\n")
         #expect(
             try Self.ask("machine", folder).output
-                == "{\"ok\":true,\"memory_bytes\":16777216,\"processors\":1}\n")
+                == "{\"ok\":true,\"memory_bytes\":16777216,\"processors\":1,"
+                + "\"limits_processes\":false}\n")
         for word in ["pause", "resume"] {
             let refused = try Self.ask(word, folder)
             #expect(refused.code == 1 && refused.output.contains("the guest is held"))

@@ -57,8 +57,8 @@ struct TinyKernel {
         return file + code
     }
 
-    /// A bzImage, of protocol 2.15, that wants to be at 2 MiB. Entered elsewhere than at the place for
-    /// 64 bits, it fails.
+    /// A bzImage, of protocol 2.15, that wants to be at 2 MiB. Entered elsewhere than at the place
+    /// for 64 bits, it fails.
     var compressedFile: [UInt8] {
         var file = [UInt8](repeating: 0, count: 1024)
         func put(_ bytes: [UInt8], at place: Int) {

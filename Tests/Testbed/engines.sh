@@ -185,6 +185,59 @@ is_counted() {
     alcove rm -f counted
 }
 
+counts_processes() {
+    start "few-$isolation" --pids 12 "$base" -- sh -c 'echo ready; sleep 100000'
+    says "few-$isolation" ready
+    holds_text limits "$(alcove ps "few-$isolation")" 12
+    ! alcove exec "few-$isolation" -- sh -c \
+        'for i in $(seq 20); do tail -f /dev/null & done; echo all' >said 2>&1 ||
+        say_wrong 'more processes than may be'
+    holds_text reason "$(cat said)" fork
+    alcove update --pids 60 "few-$isolation"
+    equal raised "$(alcove exec "few-$isolation" -- sh -c \
+        'for i in $(seq 20); do tail -f /dev/null & done; echo all')" all
+    alcove rm -f "few-$isolation"
+}
+
+writes_to_the_disk() {
+    start "disk-$isolation" --scratch-on disk --scratch 16MiB "$base" -- sh -c \
+        'dd if=/dev/zero of=/large bs=1M count=8 2>/dev/null && sync && echo eight
+        dd if=/dev/zero of=/more bs=1M count=20 2>/dev/null || echo full; sleep 100000'
+    says "disk-$isolation" eight
+    says "disk-$isolation" full
+    kill_agent
+    start_agent
+    equal file "$(alcove exec "disk-$isolation" -- sh -c 'wc -c </large')" 8388608
+    alcove rm -f "disk-$isolation"
+    # Made and not started: nothing of it stays either.
+    alcove create --id "unused-$isolation" --isolation "$isolation" --memory 96MiB \
+        --scratch-on disk --scratch 16MiB "$base" -- true
+    kill_agent
+    start_agent
+    alcove rm "unused-$isolation"
+    equal 'scratch files' "$(find "$state_folder" -name '*.ext4')" ''
+}
+
+has_disk_rates() {
+    start "slow-$isolation" --io-read 64MiB/s --io-write 1MiB/s --scratch-on disk \
+        --scratch 16MiB "$base" -- sh -c \
+        'dd if=/dev/zero of=/large bs=64k count=32 2>/dev/null && sync && echo done
+        tail -f /dev/null'
+    says "slow-$isolation" 'done'
+    holds_text limits "$(alcove ps "slow-$isolation")" 1
+    alcove update --io-write 64MiB/s "slow-$isolation"
+    equal more "$(alcove exec "slow-$isolation" -- sh -c \
+        'dd if=/dev/zero of=/large bs=64k count=64 2>/dev/null && sync && echo done')" 'done'
+    alcove rm -f "slow-$isolation"
+}
+
+runs_a_directory() {
+    start tree "$image" -- sh -c 'echo from a directory >/new && cat /new'
+    ended_with tree 0
+    equal output "$(alcove logs tree)" 'from a directory'
+    alcove rm tree
+}
+
 outlives_the_agent() {
     start lives "$base" -- sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done'
     says lives ready
@@ -241,6 +294,10 @@ check "$isolation: times out" times_out
 check "$isolation: is paused" is_paused
 check "$isolation: runs out of memory" runs_out_of_memory
 check "$isolation: is counted" is_counted
+check "$isolation: counts processes" counts_processes
+check "$isolation: writes to the disk" writes_to_the_disk
+check "$isolation: has disk rates" has_disk_rates
+check "$isolation: runs a directory" runs_a_directory
 check "$isolation: outlives the agent" outlives_the_agent
 check "$isolation: many at once" many_at_once
 check "$isolation: nothing is left" nothing_is_left

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2016 # The shells of the sandboxes expand that.
 set -euo pipefail
 
 # The checks that scripts/testbed runs in its machine for microVMs: its processor virtualises, if
@@ -48,6 +49,38 @@ has_guest_kernel() {
     equal magic "$(head -c 4 "$kernel" | tail -c 3)" ELF
 }
 
+runs_without_an_agent() {
+    local said code=0
+    said=$(alcove run --local --isolation microvm --memory 96MiB --pids 20 "$image" -- sh -c \
+        'echo "$(hostname) $(id -u)"; cat; exit 7' <<<'from outside' 2>err) || code=$?
+    equal code "$code" 7
+    equal output "$said" $'sandbox 0\nfrom outside'
+    said=$(alcove run --local --isolation microvm --json "$image" -- true)
+    for stage in 'process created' 'alcove-init ready' 'monitor began' 'virtual machine made' \
+        'devices attached' 'kernel loaded' 'guest entered' 'first process began' 'guest ready' \
+        'workload started'; do
+        holds_text timeline "$said" "$stage"
+    done
+    code=0
+    alcove run --local --isolation microvm "$image" -- /bin/nothing 2>err || code=$?
+    holds_text reason "$(cat err)" '/bin/nothing'
+    equal 'code of one that is missing' "$code" 127
+    code=0
+    alcove run --local --isolation microvm --timeout 4s --stop-grace 100ms "$image" -- \
+        tail -f /dev/null 2>err || code=$?
+    equal 'code of one that is late' "$code" 124
+    equal cgroups "$(find /sys/fs/cgroup/alcove -mindepth 1 -type d 2>/dev/null)" ''
+}
+
+is_measured() {
+    local said
+    said=$(alcove bench cold-start -n 3 --warm-up 1 --isolation microvm --memory 96MiB \
+        "$image" -- /bin/true)
+    printf '%s\n' "$said"
+    holds_text stages "$said" "guest's first process began"
+    holds_text count "$said" '3 sandboxes'
+}
+
 check 'KVM opens' opens_kvm
 check 'the doctor sees KVM' doctor_sees_kvm
 check 'the doctor runs a guest' doctor_runs_a_guest
@@ -55,6 +88,8 @@ check 'TAP devices and vhost open' opens_what_networks_need
 check 'EROFS can be mounted' mounts_erofs
 if [[ -e $kernel ]]; then
     check 'the kernel of guests is an ELF file' has_guest_kernel
+    check 'a microVM runs without an agent' runs_without_an_agent
+    check 'starts of microVMs are measured by stage' is_measured
 else
     printf 'not checked: nothing that microVMs run from; rootfs/build-monitor makes it\n'
 fi

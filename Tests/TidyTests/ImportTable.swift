@@ -81,8 +81,8 @@ enum ImportTable {
         Row(
             "alcove", .program,
             [
-                "Console", "HostReport", "SandboxModel", "Jail", "KVM", "LinuxKernel", "RPC",
-                "ProtocolBuffers", "AgentAPI", "AgentViews",
+                "Console", "HostReport", "ImageStore", "SandboxModel", "Jail", "KVM",
+                "LinuxKernel", "MicroVM", "RPC", "ProtocolBuffers", "AgentAPI", "AgentViews",
             ]),
     ]
 

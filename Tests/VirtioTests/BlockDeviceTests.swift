@@ -17,7 +17,8 @@ final class DiskBench {
 
     init(
         isReadOnly: Bool = false, limits: TransferLimits = .none, threads: Int = 1,
-        features: UInt64 = .max, queueSize: UInt16 = 16, isOnDisk: Bool = false
+        features: UInt64 = .max, queueSize: UInt16 = 16, isOnDisk: Bool = false,
+        budget: DiskBudget? = nil
     ) throws {
         file =
             isOnDisk
@@ -30,7 +31,7 @@ final class DiskBench {
         workers = try Workers(threads: threads, queue: 1)
         device = try BlockDevice(
             try file.duplicate(), isReadOnly: isReadOnly, serial: "a-disk", limits: limits,
-            workers: workers)
+            budget: budget, workers: workers)
         driver = try TestDriver(device)
         driver.begin(features: features, queueSize: queueSize)
     }

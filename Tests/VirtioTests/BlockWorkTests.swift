@@ -153,6 +153,47 @@ extension DiskBench {
         #expect(bench.device.counters.reads == 4)
     }
 
+    @Test("disks share a budget, of which reads and writes take apart")
+    func budget() throws {
+        let budget = DiskBudget()
+        let one = TransferLimits(bytes: TokenBucket.Limit(perSecond: 1, burst: 512))
+        budget.change(reads: one, writes: one)
+        let benches = [try DiskBench(budget: budget), try DiskBench(budget: budget)]
+        func ask(_ bench: DiskBench, writes: Bool = false) throws {
+            if writes {
+                let sector = [UInt8](repeating: 1, count: 512)
+                try bench.driver.offer([DiskBench.header(1), sector], room: [1], to: 0)
+            } else {
+                try bench.driver.offer([DiskBench.header(0)], room: [513], to: 0)
+            }
+            bench.driver.kick(0)
+        }
+        try ask(benches[0])
+        try benches[0].finish(1)
+        // What is left for reads is nothing, on either disk.
+        try ask(benches[1])
+        #expect(benches[1].device.counters.throttled == 1)
+        try ask(benches[0], writes: true)
+        try benches[0].finish(1)
+        #expect(benches[0].device.counters.throttled == 0)
+        try ask(benches[0], writes: true)
+        #expect(benches[0].device.counters.throttled == 1)
+        // A disk's own limits hold beside it.
+        budget.change(reads: .none, writes: .none)
+        for bench in benches {
+            bench.driver.transport.withDevice { _ in bench.device.limitsChanged() }
+            try bench.finish(1)
+        }
+        benches[1].driver.transport.withDevice { _ in
+            benches[1].device.setLimits(
+                TransferLimits(operations: TokenBucket.Limit(perSecond: 1, burst: 1)))
+        }
+        for _ in 0..<2 { try ask(benches[1]) }
+        try benches[1].finish(1)
+        #expect(benches[1].device.counters.throttled == 2)
+        #expect(budget.limits.reads == .none && budget.limits.writes == .none)
+    }
+
     @Test("a disk that waits for a limit keeps nothing alive that nobody needs")
     func throttledAndGone() throws {
         weak var loop: EventLoop?

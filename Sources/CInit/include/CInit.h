@@ -142,6 +142,8 @@ enum {
     CINIT_MOST_DESCRIPTORS = 3,
 };
 
+/// What new processes write a 0 to, to belong to a group; -1 for none.
+void cinit_join_when_spawned(int processes);
 /// A limit that each new process gets. False when there are too many.
 bool cinit_add_limit(int resource, uint64_t soft, uint64_t hard);
 /// What this process holds above 2 is closed on exec.

@@ -78,6 +78,9 @@ int cinit_set_owner(int descriptor, uint32_t user, uint32_t group);
 // The machine.
 
 int cinit_set_clock(uint64_t nanoseconds);
+/// Puts what is spawned from now on into a group of so many processes and threads; another number
+/// for the same group when it is called again. The group is mounted nowhere.
+int cinit_limit_processes(uint32_t most);
 /// Credits entropy and makes the generator anew.
 int cinit_reseed(const void *bytes, size_t count);
 int cinit_set_host_name(const void *bytes, size_t count);

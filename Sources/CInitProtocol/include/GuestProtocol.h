@@ -81,6 +81,10 @@ enum alcove_frame_kind {
     ALCOVE_FRAME_NETWORK = 52,
     /// Orderly end: the file systems are synchronised, the machine is switched off. No bytes.
     ALCOVE_FRAME_POWER_OFF = 53,
+    /// An `alcove_guest_value`: so many processes and threads at most, the guest's first process
+    /// included. It holds for what is started from then on: the first one comes before
+    /// ALCOVE_FRAME_START. A guest that cannot hold it ends.
+    ALCOVE_FRAME_PROCESSES = 54,
 };
 
 struct alcove_guest_ready {

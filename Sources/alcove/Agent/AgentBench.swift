@@ -23,6 +23,7 @@ enum AgentBenchCommand {
                     help: "sandboxes in flight at the same time"),
                 Flag("warm-up", value: "N", default: "5", help: "starts before the first sample"),
                 Flag("two-calls", help: "create and start by a call each"),
+                SandboxFlags.isolationFlag,
                 Flag("json", help: "print one JSON line for each sample, and one for the summary"),
             ] + AgentSpec.imageFlags + AgentSpec.timeFlags + SandboxFlags.flags
                 + [Agent.socketFlag],

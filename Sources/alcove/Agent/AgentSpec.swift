@@ -37,6 +37,11 @@ enum AgentSpec {
         if parsed.isGiven("user"), let user = parsed.string("user") { spec.user = user }
         spec.workingDirectory = parsed.string("workdir") ?? ""
         spec.environment = try environment(parsed)
+        switch try SandboxFlags.isolation(parsed) {
+        case .process: spec.isolation = .process
+        case .microvm: spec.isolation = .microvm
+        case nil: spec.isolation = .auto
+        }
         spec.layers = parsed.strings("layer")
         if let entrypoint = parsed.string("entrypoint") { spec.entrypoint = [entrypoint] }
         let grace = try parsed.duration("stop-grace") ?? .seconds(2)

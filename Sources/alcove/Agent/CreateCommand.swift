@@ -23,10 +23,7 @@ enum CreateCommand {
                 Flag("start", short: "s", help: "start it too"),
                 Flag(
                     "terminal", short: "t", help: "a terminal as its standard streams"),
-                Flag(
-                    "isolation", value: "KIND", default: "auto",
-                    completes: .words(["auto", "process", "microvm"]),
-                    help: "how it is kept apart from the node: auto, process or microvm"),
+                SandboxFlags.isolationFlag,
             ] + AgentSpec.imageFlags + AgentSpec.timeFlags + SandboxFlags.flags + [
                 Agent.jsonFlag, Agent.socketFlag,
             ],
@@ -43,12 +40,6 @@ enum CreateCommand {
     private static func perform(_ parsed: ParsedCommand) throws -> Int32 {
         var spec = try AgentSpec.spec(parsed)
         spec.terminal = parsed.isOn("terminal")
-        spec.isolation =
-            switch try parsed.choice("isolation", of: ["auto", "process", "microvm"]) {
-            case "process": .process
-            case "microvm": .microvm
-            default: .auto
-            }
         let id = parsed.string("id") ?? AgentSpec.newID(for: spec.image)
         let agent = try Agent(parsed)
         let starts = parsed.isOn("start")
