@@ -147,7 +147,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
         guard let guests else { preconditionFailure("guests are laid out where there are some") }
         let layers: [String]
         if let source = order.source {
-            layers = try source.layerFiles()
+            layers = try source.layerFiles(trees)
         } else {
             layers = [try packedTree(of: order)]
         }
@@ -194,8 +194,6 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
             limits: order.limits, folder: folder(of: order.number),
             cgroup: name(of: order.number), on: host,
             removesCgroup: false)
-        // Who runs has it open, and who does not makes it anew.
-        if guests != nil { try? Files.remove(scratchFile(of: order.number)) }
         switch found {
         case .running(let sandbox):
             return .running(wrapped(JailedSandbox(sandbox, networks), order))
@@ -206,6 +204,8 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
 
     func clear(_ number: Int64) throws(SandboxError) {
         try host.removeCgroup(named: name(of: number))
+        // Of one that was never started, or whose agent died before the monitor had it.
+        if guests != nil { try? Files.remove(scratchFile(of: number)) }
     }
 
     func numbers() -> [Int64] {

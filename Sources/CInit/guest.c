@@ -21,6 +21,7 @@
 _Static_assert(CINIT_EEXIST == EEXIST, "errno");
 _Static_assert(CINIT_MOUNT_READ_ONLY == MS_RDONLY && CINIT_MOUNT_NO_SET_ID == MS_NOSUID, "mount");
 _Static_assert(CINIT_MOUNT_NO_DEVICES == MS_NODEV && CINIT_MOUNT_NO_EXECUTION == MS_NOEXEC, "");
+_Static_assert(CINIT_MOUNT_REMOUNT == MS_REMOUNT, "mount");
 _Static_assert(CINIT_MOUNT_BIND == MS_BIND && CINIT_MOUNT_MOVE == MS_MOVE, "mount");
 
 static char texts[CINIT_TEXTS][CINIT_TEXT];

@@ -8,6 +8,9 @@ enum ErofsFormat {
     /// The number of the root's inode. The first inode is not 0: some programs take an entry
     /// with that number for a removed one.
     static let rootNumber: UInt64 = 2
+    static let magic: UInt32 = 0xE0F5_E1E2
+    /// The namespace of attributes that overlayfs reads.
+    static let trustedSpace: UInt8 = 4
 
     enum Layout: UInt16 {
         /// All content in blocks.
@@ -51,7 +54,7 @@ enum ErofsFormat {
 
     /// The namespaces of extended attributes, by number.
     private static let namespaces: [(index: UInt8, prefix: String)] = [
-        (1, "user."), (4, "trusted."), (6, "security."),
+        (1, "user."), (trustedSpace, "trusted."), (6, "security."),
     ]
 
     /// The attributes as they lie behind an inode; none take no room.
@@ -139,7 +142,7 @@ enum ErofsFormat {
     /// The first block of an image.
     static func firstBlock(_ superblock: Superblock) -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.put(UInt32(0xE0F5_E1E2))
+        bytes.put(magic)
         bytes.put(UInt32(0))
         // The checksum is kept; each inode has a time.
         bytes.put(UInt32(0x1 | 0x2))

@@ -29,6 +29,8 @@ public final class ImageMounts: Sendable {
         var isProven = false
         var layers: [Digest: MountedLayer] = [:]
         var trees: [[Digest]: Tree] = [:]
+        /// A layer is what its digest says, so that this stays true.
+        var meant: [[Digest]: MeantDirectories] = [:]
     }
 
     private struct Tree {
@@ -84,6 +86,26 @@ public final class ImageMounts: Sendable {
             seen.insert($0).inserted
         }
     }
+
+    /// The directories that have to stand above these layers.
+    ///
+    /// - Parameter layers: the topmost first.
+    public func meantDirectories(of layers: [Digest]) throws(ImageError) -> MeantDirectories {
+        if let known = state.with({ $0.meant[layers] }) { return known }
+        let meant = try MeantDirectories(
+            layers.map { (digest) throws(ImageError) in
+                guard let record = try store.layer(digest) else { throw Self.missing(digest) }
+                return (record, store.layerPath(digest))
+            })
+        state.with { state in
+            // Stacks are few; whatever makes many of them begins anew.
+            if state.meant.count == Self.mostMeant { state.meant = [:] }
+            state.meant[layers] = meant
+        }
+        return meant
+    }
+
+    private static let mostMeant = 256
 
     private func layers(of shared: [Digest]) throws(ImageError) -> [Digest] {
         var layers: [Digest] = []
@@ -184,12 +206,14 @@ public final class ImageMounts: Sendable {
 /// One layer's file system, mounted and attached nowhere.
 final class MountedLayer: Sendable {
     let record: LayerRecord
+    let path: String
     /// The number of the file that it was mounted from.
     let file: UInt64
     let tree: Descriptor
 
     init(_ record: LayerRecord, path: String, method: ImageMounts.Method) throws(ImageError) {
         self.record = record
+        self.path = path
         do throws(SystemCallError) {
             file = try Files.status(of: path).inode
             tree = try Self.mount(path, method)

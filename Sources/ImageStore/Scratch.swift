@@ -104,7 +104,7 @@ extension ImageMounts {
             let upper = try Files.open("upper", at: scratch.tree, [.path, .directory])
             let work = try Files.open("work", at: scratch.tree, [.path, .directory])
             // The root of what is seen is the upper one.
-            try DirectoryAccess(of: "/", at: lower.tree)?.set(".", at: upper)
+            try DirectoryAccess(of: lower.tree).set(".", at: upper)
             let clone = try Mounts.detachedClone(of: lower.tree, [.readOnly], subject: "image")
             return try Mounts.make(
                 "overlay",

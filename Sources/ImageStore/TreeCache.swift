@@ -24,18 +24,41 @@ public struct TreeCache: Sendable {
     public func file(
         of directory: String, packs: () -> Void = {}
     ) throws(ImageError) -> String {
+        try file(known: Self.fingerprint(of: directory)) {
+            (image) throws(ImageError) in
+            packs()
+            do throws(ImageError) {
+                try image.fill(from: DirectoryWalk(directory, limits: Self.limits))
+            } catch {
+                throw error.at("pack `\(directory)`")
+            }
+        }
+    }
+
+    /// The file of directories that have to stand above the layers of an image.
+    public func file(of meant: MeantDirectories) throws(ImageError) -> String {
+        let text = meant.directories.map { "\($0.path.utf8.count) \($0.path) \($0.access)\n" }
+        return try file(known: SHA256.digest(of: Array(text.joined().utf8))) {
+            (image) throws(ImageError) in
+            try image.fill(from: MeantSource(meant))
+        }
+    }
+
+    private static let limits = ImageLimits()
+
+    private func file(
+        known fingerprint: Digest, fill: (LayerFile) throws(ImageError) -> Void
+    ) throws(ImageError) -> String {
         let folder = try storing("open `\(path)`") { () throws(SystemCallError) in
             try Files.makeDirectories(path, permissions: 0o700)
             return try Files.open(path, [.readOnly, .directory])
         }
-        let fingerprint = try Self.fingerprint(of: directory)
         let name = fingerprint.hexadecimal + Self.suffix
         if Files.exists(name, at: folder) {
             // Which of them were used last.
             _ = try? Files.touch(name, at: folder)
         } else {
-            packs()
-            try pack(directory, fingerprint, as: name, in: folder)
+            try pack(fingerprint, as: name, in: folder, fill)
         }
         return path + "/" + name
     }
@@ -46,7 +69,7 @@ public struct TreeCache: Sendable {
     /// What tells a tree from another, and from itself once anything in it has changed: the
     /// content of its files changes the times that the kernel keeps of them.
     private static func fingerprint(of directory: String) throws(ImageError) -> Digest {
-        let walk = try DirectoryWalk(directory, limits: ImageLimits())
+        let walk = try DirectoryWalk(directory, limits: limits)
         var hash = SHA256()
         while let entry = try walk.next() {
             let status = walk.status
@@ -60,7 +83,8 @@ public struct TreeCache: Sendable {
     }
 
     private func pack(
-        _ directory: String, _ fingerprint: Digest, as name: String, in folder: borrowing Descriptor
+        _ fingerprint: Digest, as name: String, in folder: borrowing Descriptor,
+        _ fill: (LayerFile) throws(ImageError) -> Void
     ) throws(ImageError) {
         // One at a time: what another one has not finished is left by one that was killed.
         let lock = try storing("pack into `\(path)`") { () throws(SystemCallError) in
@@ -78,15 +102,11 @@ public struct TreeCache: Sendable {
         let room = (try? Files.freeBytes(of: folder)) ?? .max
         var policy = LayerPolicy()
         policy.devices = .keep
-        let limits = ImageLimits()
         let image = try LayerFile(
-            file, directory: folder, policy: policy, limits: limits, packing: .none, room: room)
-        do throws(ImageError) {
-            try image.fill(from: DirectoryWalk(directory, limits: limits))
-            _ = try image.finish(identifier: fingerprint.identifier)
-        } catch {
-            throw error.at("pack `\(directory)`")
-        }
+            file, directory: folder, policy: policy, limits: Self.limits, packing: .none,
+            room: room)
+        try fill(image)
+        _ = try image.finish(identifier: fingerprint.identifier)
         try storing("pack into `\(path)`") { () throws(SystemCallError) in
             try Files.rename(Self.unfinished, at: folder, to: name, at: folder)
         }
@@ -107,4 +127,27 @@ public struct TreeCache: Sendable {
             try? Files.removeFile(tree.name, at: folder)
         }
     }
+}
+
+/// Directories alone, with nothing in them but one another.
+private final class MeantSource: LayerSource {
+    private var rest: ArraySlice<MeantDirectories.Directory>
+
+    init(_ meant: MeantDirectories) {
+        rest = meant.directories[...]
+    }
+
+    func next() throws(ImageError) -> LayerEntry? {
+        rest.popFirst().map { directory in
+            LayerEntry(
+                path: Array(("." + directory.path).utf8), fileType: 0o040_000,
+                permissions: directory.access.mode, user: Int64(directory.access.user),
+                group: Int64(directory.access.group), seconds: 0, nanoseconds: 0, size: nil,
+                hardLink: nil, symbolicLink: nil, deviceMajor: 0, deviceMinor: 0, attributes: [])
+        }
+    }
+
+    func readPieces(
+        _ body: (Span<UInt8>, UInt64) throws(ImageError) -> Void
+    ) throws(ImageError) {}
 }

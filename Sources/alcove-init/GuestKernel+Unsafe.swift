@@ -78,6 +78,7 @@ struct MountFlags {
     static let noSetID = MountFlags(rawValue: UInt(CINIT_MOUNT_NO_SET_ID))
     static let noDevices = MountFlags(rawValue: UInt(CINIT_MOUNT_NO_DEVICES))
     static let noExecution = MountFlags(rawValue: UInt(CINIT_MOUNT_NO_EXECUTION))
+    static let again = MountFlags(rawValue: UInt(CINIT_MOUNT_REMOUNT))
     static let bind = MountFlags(rawValue: UInt(CINIT_MOUNT_BIND))
     static let move = MountFlags(rawValue: UInt(CINIT_MOUNT_MOVE))
 

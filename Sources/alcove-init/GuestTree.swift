@@ -134,6 +134,7 @@ struct GuestTree {
             mount("", "/scratch/tmp", at: $0, .bind, "")
         }
         // An image that has no place for it and cannot be given one does without.
+        let groups: KernelText = "/root/sys/fs/cgroup"
         let system = mount("sysfs", "sys", at: "/root/sys", inert | .readOnly, "")
         if system == -KernelError.noEntry {
             guard request.isWritable else { return }
@@ -144,8 +145,11 @@ struct GuestTree {
             try check("mount /sys", system)
         }
         try check(
-            "mount /sys/fs/cgroup",
-            mount("cgroup2", "cgroup", at: "/root/sys/fs/cgroup", inert | .readOnly, ""))
+            "mount /sys/fs/cgroup", mount("cgroup2", "cgroup", at: groups, inert, ""))
+        // This mount, and not the file system: this process may make groups.
+        try check(
+            "make /sys/fs/cgroup read-only",
+            mount("", "", at: groups, inert | .readOnly | .bind | .again, ""))
     }
 
     /// Mounts at a place, which is made where it is missing in a root that can be written.

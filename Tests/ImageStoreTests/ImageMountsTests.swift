@@ -59,6 +59,37 @@ import Testing
         #expect(mounted.contains("home/user|d|700|7|8"))
     }
 
+    @Test("a guest, which mounts the files of the layers itself, sees the same tree")
+    func inGuests() throws {
+        let fixture = try ImageFixture()
+        let store = try fixture.store()
+        let image = try store.importImage(from: fixture.layout(layers())).image
+        let mounts = ImageMounts(store)
+        let digests = try mounts.layers(of: image.identifier)
+        let meant = try mounts.meantDirectories(of: digests)
+        #expect(meant.directories.map(\.path) == ["/", "/home", "/home/user", "/tmp"])
+        let top = try TreeCache(fixture.path + "/trees").file(of: meant)
+        let files = [top] + digests.map(store.layerPath)
+        let guest = try fixture.shellWithMounts(
+            """
+            mkdir root
+            lower=
+            for file in \(files.joined(separator: " ")); do
+                place=layer-${#lower}
+                mkdir "$place"
+                mount -t erofs -o loop,ro "$file" "$place"
+                lower+=${lower:+:}$place
+            done
+            mount -t overlay -o "ro,lowerdir=$lower" overlay root
+            \(ImageFixture.listing("root"))
+            """)
+        let tree = try mounts.tree(of: image.identifier)
+        let mounted = try fixture.shell(ImageFixture.listing(path(of: tree)))
+        #expect(
+            difference(withoutTimesOfDirectories(mounted), withoutTimesOfDirectories(guest)) == [])
+        #expect(try mounts.meantDirectories(of: digests).directories == meant.directories)
+    }
+
     @Test("a layer is mounted once, whatever images have it, and goes with the last")
     func shared() throws {
         let fixture = try ImageFixture()

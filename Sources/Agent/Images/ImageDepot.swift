@@ -92,10 +92,15 @@ struct ImageSource: Sendable {
 
 extension ImageSource {
     /// The files of the layers, the topmost first, for a guest's disks. Nothing is mounted.
-    func layerFiles() throws(SandboxError) -> [String] {
+    ///
+    /// - Parameter trees: has what must stand above them, see ``MeantDirectories``.
+    func layerFiles(_ trees: TreeCache) throws(SandboxError) -> [String] {
         do throws(ImageError) {
             try depot.holds.ensure(all)
-            return try depot.mounts.layers(of: image, under: layers).map(depot.store.layerPath)
+            let digests = try depot.mounts.layers(of: image, under: layers)
+            let meant = try depot.mounts.meantDirectories(of: digests)
+            return (meant.isEmpty ? [] : [try trees.file(of: meant)])
+                + digests.map(depot.store.layerPath)
         } catch {
             throw SandboxError(error, of: name)
         }
