@@ -169,6 +169,8 @@ public struct GuestJail: Sendable {
         ]
         // The file of a lasting sandbox, which gets the records as well.
         if lasts { words += ["--report", "5"] }
+        // What outlives its starter has no input.
+        if !lasts, !wanted.terminal { words.append("--input") }
         switch wanted.scratchPlace {
         case .memory: words += ["--scratch", "\(wanted.scratchBytes)"]
         case .disk: words += ["--scratch-disk", "/dev/" + Place.scratch]

@@ -224,7 +224,7 @@ has_disk_rates() {
         'dd if=/dev/zero of=/large bs=64k count=32 2>/dev/null && sync && echo done
         tail -f /dev/null'
     says "slow-$isolation" 'done'
-    holds_text limits "$(alcove ps "slow-$isolation")" 1
+    holds_text limits "$(alcove ps --json "slow-$isolation")" 1048576
     alcove update --io-write 64MiB/s "slow-$isolation"
     equal more "$(alcove exec "slow-$isolation" -- sh -c \
         'dd if=/dev/zero of=/large bs=64k count=64 2>/dev/null && sync && echo done')" 'done'
