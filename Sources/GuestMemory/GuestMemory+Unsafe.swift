@@ -28,7 +28,8 @@ public import LinuxKernel
     /// host has some, for each page costs the guest an exit and a boot touches thousands of small
     /// ones.
     ///
-    /// - Parameter hugePages: of those that the host has set aside, and of no others.
+    /// - Parameter hugePages: of those that the host has set aside, and of no others, which are
+    ///   taken at once.
     public static func make(
         bytes: UInt64, hugePages: Bool = false
     ) throws(SystemCallError) -> GuestMemory {
@@ -37,7 +38,7 @@ public import LinuxKernel
         }
         let file = try MemoryFile.make("guest-memory", hugePages: true)
         try file.setSize(bytes)
-        return try GuestMemory(MemoryMapping.file(file, count: Int(bytes), isShared: true))
+        return try GuestMemory(MemoryMapping.shared(with: file, count: Int(bytes)))
     }
 
     /// - Parameter mapping: whole pages.

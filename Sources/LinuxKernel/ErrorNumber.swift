@@ -24,6 +24,8 @@ public struct ErrorNumber: RawRepresentable, Hashable, Sendable {
     public static let noChild = ErrorNumber(rawValue: 10)
     /// `EAGAIN`
     public static let wouldBlock = ErrorNumber(rawValue: 11)
+    /// `ENOMEM`
+    public static let noMemory = ErrorNumber(rawValue: 12)
     /// `EACCES`
     public static let permissionDenied = ErrorNumber(rawValue: 13)
     /// `EBUSY`

@@ -27,23 +27,13 @@ internal import CLinux
         return mapping
     }
 
-    /// Memory that a device shares, from its start.
+    /// Memory that a device or a file shares, from its start. Of a file of huge pages all are this
+    /// mapping's from now on, or it fails: to touch one that is not there ends a process.
     public static func shared(
-        with device: borrowing Descriptor, count: Int
+        with file: borrowing Descriptor, count: Int
     ) throws(SystemCallError) -> MemoryMapping {
         // MAP_SHARED
-        try MemoryMapping(count: count, flags: 0x1, descriptor: device.rawValue)
-    }
-
-    /// A file, from its start. Nothing of it is reserved.
-    ///
-    /// - Parameter isShared: whether changes reach the file. Otherwise they are this mapping's own.
-    public static func file(
-        _ file: borrowing Descriptor, count: Int, isShared: Bool
-    ) throws(SystemCallError) -> MemoryMapping {
-        // MAP_SHARED or MAP_PRIVATE, MAP_NORESERVE
-        try MemoryMapping(
-            count: count, flags: (isShared ? 0x1 : 0x2) | 0x4000, descriptor: file.rawValue)
+        try MemoryMapping(count: count, flags: 0x1, descriptor: file.rawValue)
     }
 
     private init(count: Int, flags: UInt64, descriptor: Int32) throws(SystemCallError) {
@@ -139,12 +129,12 @@ internal import CLinux
 public enum MemoryFile {
     /// An empty one.
     ///
-    /// - Parameter hugePages: of the host's huge pages, which it must have set aside.
+    /// - Parameter hugePages: of the host's huge pages of 2 MiB, which it must have set aside.
     public static func make(
         _ name: String, hugePages: Bool = false
     ) throws(SystemCallError) -> Descriptor {
-        // MFD_CLOEXEC, MFD_HUGETLB
-        let flags: UInt64 = hugePages ? 0x1 | 0x4 : 0x1
+        // MFD_CLOEXEC, MFD_HUGETLB | MFD_HUGE_2MB
+        let flags: UInt64 = hugePages ? 0x1 | 0x4 | 21 << 26 : 0x1
         return Descriptor(
             owning: Int32(
                 try checked(

@@ -5,7 +5,7 @@ public struct MachineConfiguration: Hashable, Sendable {
 
     public var memoryBytes: UInt64
     public var processors: Int
-    /// Its memory is of the host's huge pages, which the host must have set aside.
+    /// Its memory is of huge pages that the host has set aside, whole ones.
     public var hugePages: Bool
     /// An interval timer, which a kernel without a clock of KVM's needs. Making one takes time.
     public var hasIntervalTimer: Bool
@@ -24,8 +24,8 @@ public struct MachineConfiguration: Hashable, Sendable {
         guard (1...Self.mostProcessors).contains(processors) else {
             throw .badProcessorCount(processors)
         }
-        guard memoryBytes >= Self.leastMemoryBytes, memoryBytes % 4096 == 0,
-            memoryBytes <= 1 << 42
+        let page: UInt64 = hugePages ? 2 << 20 : 4096
+        guard memoryBytes >= Self.leastMemoryBytes, memoryBytes % page == 0, memoryBytes <= 1 << 42
         else { throw .badMemorySize(memoryBytes) }
     }
 }

@@ -9,6 +9,8 @@ public enum MachineError: Error, Hashable, Sendable {
     case missingCapability(KVMCapability)
     case badProcessorCount(Int)
     case badMemorySize(UInt64)
+    /// Fewer huge pages are set aside and free.
+    case noHugePages(UInt64)
     /// A file that is no kernel, or one that cannot be started.
     case badKernel(String)
     /// Kernel, initial file system or command line are more than the guest's memory or the
@@ -29,6 +31,9 @@ extension MachineError: CustomStringConvertible {
         case .badMemorySize(let bytes):
             "\(bytes) bytes of memory (at least \(MachineConfiguration.leastMemoryBytes),"
                 + " in whole pages)"
+        case .noHugePages(let bytes):
+            "the host has not so many huge pages free: \(bytes / (2 << 20)) of 2 MiB"
+                + " (vm.nr_hugepages sets them aside)"
         case .badKernel(let reason): "the kernel \(reason)"
         case .doesNotFit(let what): "\(what) does not fit"
         case .tooManyDevices(let most): "more than \(most) devices"

@@ -61,9 +61,14 @@ public struct PreparedMachine: ~Copyable {
     private static func makeMemory(
         _ configuration: MachineConfiguration
     ) throws(MachineError) -> GuestMemory {
-        try calling { () throws(SystemCallError) in
-            try GuestMemory.make(
+        do throws(SystemCallError) {
+            return try GuestMemory.make(
                 bytes: configuration.memoryBytes, hugePages: configuration.hugePages)
+        } catch {
+            if configuration.hugePages, error.errorNumber == .noMemory {
+                throw .noHugePages(configuration.memoryBytes)
+            }
+            throw .systemCall(error)
         }
     }
 

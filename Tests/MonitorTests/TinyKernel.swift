@@ -26,6 +26,27 @@ struct TinyKernel {
         }
     }
 
+    /// Writes a number to an address below 2 GiB, in 64 bits.
+    mutating func store(_ value: UInt32, at address: UInt32) {
+        // mov dword [address], value
+        code += [0xc7, 0x04, 0x25] + Self.numbers([address, value])
+    }
+
+    /// Says so many bytes that are in memory, in 64 bits.
+    mutating func sayMemory(at address: UInt32, count: UInt32) {
+        // mov dx, 0x3f8; and for each: mov al, [address]; out dx, al
+        code += [0x66, 0xba, 0xf8, 0x03]
+        for place in address..<address + count {
+            code += [0x8a, 0x04, 0x25] + Self.numbers([place]) + [0xee]
+        }
+    }
+
+    /// Fails unless a number in memory is zero, in 64 bits.
+    mutating func expectZero(at address: UInt32) {
+        // cmp dword [address], 0; je over the next; ud2
+        code += [0x83, 0x3c, 0x25] + Self.numbers([address]) + [0, 0x74, 2, 0x0f, 0x0b]
+    }
+
     /// Says the first bytes of the command line.
     mutating func sayCommandLine(count: UInt8) {
         // mov ebx, [rsi + 0x228]; mov dx, 0x3f8; and for each: mov al, [rbx + place]; out dx, al

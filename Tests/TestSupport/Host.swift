@@ -62,6 +62,20 @@ public enum Host {
         return result.succeeded
     }
 
+    /// Whether this process may map more memory than the machine has: the kernel neither counts it
+    /// all, nor is there a limit.
+    public static var mapsUnreservedMemory: Bool {
+        let limit = lines("/proc/self/limits").first { $0.hasPrefix("Max address space") }
+        return lines("/proc/sys/vm/overcommit_memory") != ["2"]
+            && limit?.contains(" unlimited ") == true
+    }
+
+    /// How many huge pages of 2 MiB are set aside and not in use.
+    public static var freeHugePages: Int {
+        let path = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+        return lines(path).first.flatMap { Int($0) } ?? 0
+    }
+
     /// The open descriptors of this process, as number and target. Without those of Dispatch, which
     /// opens them when it likes.
     public static var openDescriptors: [String] {

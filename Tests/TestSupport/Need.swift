@@ -12,6 +12,10 @@ public enum Need: String, CaseIterable, Sendable {
     case userNamespaces = "user-namespaces"
     /// `/dev/kvm` opens. Says nothing on its speed.
     case kvm
+    /// Memory can be mapped that the machine does not have.
+    case unreservedMemory = "unreserved-memory"
+    /// Eight huge pages of 2 MiB are set aside and free.
+    case hugePages = "huge-pages"
     /// A cgroup v2 tree is mounted, and cgroups can be made in it.
     case cgroupV2 = "cgroup-v2"
     /// The controller of that name is in the cgroup v2 tree.
@@ -74,6 +78,9 @@ public enum Need: String, CaseIterable, Sendable {
         case .sysAdmin: "needs CAP_SYS_ADMIN"
         case .userNamespaces: "needs a kernel that lets this user make a user namespace"
         case .kvm: "needs a `/dev/kvm` that opens"
+        case .unreservedMemory:
+            "needs a kernel that maps more memory than there is (`sysctl vm.overcommit_memory=0`)"
+        case .hugePages: "needs eight free huge pages (`sysctl vm.nr_hugepages=8`)"
         case .cgroupV2: "needs a cgroup v2 tree in which cgroups can be made"
         case .cgroupCPU: "needs the cpu controller in the cgroup v2 tree"
         case .cgroupMemory: "needs the memory controller in the cgroup v2 tree"
@@ -112,6 +119,8 @@ public enum Need: String, CaseIterable, Sendable {
         case .sysAdmin: Host.hasCapability(21)
         case .userNamespaces: Host.makesUserNamespaces
         case .kvm: Host.opens("/dev/kvm")
+        case .unreservedMemory: Host.mapsUnreservedMemory
+        case .hugePages: Host.freeHugePages >= 8
         case .cgroupV2: Host.cgroupFolder.map(Host.isWritableFolder) ?? false
         case .cgroupCPU: Host.cgroupControllers.contains("cpu")
         case .cgroupMemory: Host.cgroupControllers.contains("memory")
