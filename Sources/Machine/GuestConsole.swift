@@ -17,11 +17,16 @@ public final class GuestConsole: Sendable {
     private let mostPassed: Int
 
     /// - Parameters:
-    ///   - sink: gets whole lines, on the thread of a processor.
+    ///   - sink: gets whole lines, on the thread that has them.
     ///   - mostBytes: so much at most.
     public init(mostBytes: Int = 1 << 20, passingTo sink: (@Sendable ([UInt8]) -> Void)? = nil) {
         self.sink = sink
         mostPassed = mostBytes
+    }
+
+    /// Takes what came by another way than the serial port.
+    public func take(_ bytes: [UInt8]) {
+        for byte in bytes { take(byte) }
     }
 
     func take(_ byte: UInt8) {

@@ -12,8 +12,11 @@ enum KernelCommandLine {
     static func words(_ options: RunOptions) -> [String] {
         var words = standard
         if options.machine.processors == 1 { words += single }
-        if options.hasConsole {
-            words += ["8250.nr_uarts=1", "console=ttyS0", "loglevel=7"]
+        switch options.console {
+        case .none: break
+        case .serial: words += ["8250.nr_uarts=1", "console=ttyS0", "loglevel=7"]
+        // In this order: what was said before a console is there is said by the level of then.
+        case .virtio: words += ["loglevel=7", "earlyprintk=ttyS0", "console=hvc0"]
         }
         return words + options.kernelWords
     }

@@ -63,9 +63,21 @@ final class Monitor {
         fences = MonitorFences(options.fences)
         loop = try EventLoop(named: "devices")
         terminal = options.hasTerminal ? RawTerminal() : nil
-        console =
-            options.hasConsole
-            ? GuestConsole { StandardStream.error.write($0) } : GuestConsole(mostBytes: 0)
+        console = Self.makeConsole(options.console)
+    }
+
+    private static func makeConsole(_ kind: RunOptions.Console) -> GuestConsole {
+        switch kind {
+        case .none: GuestConsole(mostBytes: 0)
+        // A processor may wait until it has been said.
+        case .serial: GuestConsole { StandardStream.error.write($0) }
+        // The devices may not: a line is smaller than what a pipe takes whole.
+        case .virtio:
+            GuestConsole {
+                guard StandardStream.isWritable(2) else { return }
+                _ = StandardStream.writeSome($0, to: 2)
+            }
+        }
     }
 
     // MARK: - Start
@@ -81,6 +93,7 @@ final class Monitor {
             options.machine, on: System.open(), loop: loop)
         timeline.reached(.machineMade)
         try devices.attach(options, to: &prepared) { [weak self] in self?.take(link: $0) }
+        if options.console == .virtio { try devices.attachConsole(console, to: &prepared) }
         timeline.reached(.devicesAttached)
         try prepared.load(
             kernel, from: kernelFile, initialFileSystem: files,
@@ -98,8 +111,8 @@ final class Monitor {
         let ends = GuestEnds()
         ends.onEnd = { [weak self] in self?.guestEnded($0, at: $1) }
         machine = try prepared.start(
-            isHeld: options.isHeld, console: options.hasConsole ? console : nil, fences: fences,
-            onEnd: onEnd(ends))
+            isHeld: options.isHeld, console: options.console == .none ? nil : console,
+            fences: fences, onEnd: onEnd(ends))
         isHeld = options.isHeld
         timeline.reached(isHeld ? .held : .processorsStarted)
         // Who waits for it to be held reads that here.

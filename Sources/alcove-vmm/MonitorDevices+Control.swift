@@ -81,7 +81,8 @@ extension MonitorDevices {
     /// Counters of each device.
     var statistics: [JSONValue] {
         disks.map { disk in Self.statistics(of: disk.transport.reading { disk.device.counters }) }
-            + [socketStatistics, balloonStatistics, networkStatistics].compactMap { $0 }
+            + [socketStatistics, balloonStatistics, networkStatistics, consoleStatistics]
+            .compactMap { $0 }
     }
 
     private static func statistics(of counters: BlockDevice.Counters) -> JSONValue {
@@ -125,6 +126,15 @@ extension MonitorDevices {
             "packets_to_guest": JSONValue(counters.packetsToGuest),
             "bytes_to_guest": JSONValue(counters.bytesToGuest),
             "invalid": JSONValue(counters.invalid), "dropped": JSONValue(counters.dropped),
+        ]
+    }
+
+    private var consoleStatistics: JSONValue? {
+        guard let console else { return nil }
+        let counters = console.transport.reading { console.device.counters }
+        return [
+            "device": "console", "output_bytes": JSONValue(counters.outputBytes),
+            "dropped_bytes": JSONValue(counters.droppedBytes),
         ]
     }
 }

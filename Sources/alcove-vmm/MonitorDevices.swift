@@ -7,6 +7,8 @@ internal import Virtio
 struct MonitorDevices {
     /// The guest's address for sockets. Each guest has a monitor of its own, so all have the same.
     static let guestAddress: UInt32 = 3
+    /// More than a kernel has to say while it boots, at once, and a part of it each second.
+    private static let consoleLimit = TokenBucket.Limit(perSecond: 64 << 10, burst: 256 << 10)
 
     var signals: SignalRelay?
     var control: ControlServer?
@@ -15,6 +17,7 @@ struct MonitorDevices {
     private(set) var disks: [(device: BlockDevice, transport: VirtioTransport)] = []
     private(set) var balloon: (device: BalloonDevice, transport: VirtioTransport)?
     private(set) var network: (device: NetworkDevice, transport: VirtioTransport)?
+    private(set) var console: (device: ConsoleDevice, transport: VirtioTransport)?
     private(set) var diskWorkers: Workers?
 
     /// Adds the devices in the order that alcove-init expects: layers, then the disk for what is
@@ -41,6 +44,20 @@ struct MonitorDevices {
                 Self.open(link.tap), NetworkDevice.Settings(link.address))
             network = (device, try machine.attach(device))
         }
+    }
+
+    /// Adds a device by which the guest's kernel says something, behind all others.
+    mutating func attachConsole(
+        _ console: GuestConsole, to machine: inout PreparedMachine
+    ) throws(MachineError) {
+        guard let limit = Self.consoleLimit else {
+            preconditionFailure("something may pass")
+        }
+        let device = ConsoleDevice(limit: limit) { bytes in
+            console.take(bytes)
+            return bytes.count
+        }
+        self.console = (device, try machine.attach(device))
     }
 
     private static func open(_ tap: RunOptions.Link.Tap) throws(SystemCallError) -> TapDevice {

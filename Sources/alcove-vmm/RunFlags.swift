@@ -13,6 +13,15 @@ struct RunOptions {
         case disk(path: String)
     }
 
+    /// By what the guest's kernel says something.
+    enum Console {
+        case none
+        /// A serial port of the old kind, from the first line on.
+        case serial
+        /// The same until the kernel has found its virtio console, then that.
+        case virtio
+    }
+
     /// What becomes the guest's link.
     struct Link {
         enum Tap {
@@ -35,7 +44,7 @@ struct RunOptions {
     var scratch: Scratch
     var way: PreparedMachine.BootProtocol
     var kernelWords: [String]
-    var hasConsole: Bool
+    var console: Console
     var hostname: String
     /// So many processes and threads in the guest, its first one included.
     var mostProcesses: Int32?
@@ -128,6 +137,10 @@ enum RunFlags {
                 "kernel-word", value: "WORD", repeatable: true,
                 help: "a further word of the kernel's command line"),
             Flag("console", help: "show what the guest's kernel says, on standard error"),
+            Flag(
+                "virtio-console",
+                help: "the same, by a virtio device as soon as the kernel has found that; what"
+                    + " standard error does not take at once is left out"),
             Flag("timeline", help: "say on standard error when each stage was reached"),
             Flag(
                 "report", value: "FD", repeatable: true,
@@ -159,7 +172,7 @@ enum RunFlags {
             machine: machine, kernel: kernel, initialFiles: files, layers: parsed.strings("layer"),
             isReadOnly: parsed.isOn("read-only"), scratch: try scratch(parsed),
             way: way.flatMap { PreparedMachine.BootProtocol(rawValue: $0) } ?? .linux,
-            kernelWords: parsed.strings("kernel-word"), hasConsole: parsed.isOn("console"),
+            kernelWords: parsed.strings("kernel-word"), console: try console(parsed),
             hostname: parsed.string("hostname") ?? "sandbox",
             mostProcesses: try parsed.integer("pids", in: 2...Int(Int32.max)).map { Int32($0) },
             diskRates: (try parsed.bytes("disk-read"), try parsed.bytes("disk-write")),
@@ -170,6 +183,16 @@ enum RunFlags {
             showsTimeline: parsed.isOn("timeline"))
         if parsed.isOn("no-fences") { options.fences = [] }
         return options
+    }
+
+    private static func console(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Console {
+        switch (parsed.isOn("console"), parsed.isOn("virtio-console")) {
+        case (false, false): return .none
+        case (true, false): return .serial
+        case (false, true): return .virtio
+        case (true, true):
+            throw FlagError("a guest has one console: give `--console` or `--virtio-console`")
+        }
     }
 
     private static func scratch(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Scratch {

@@ -132,6 +132,34 @@ struct BusyKernel {
     }
 }
 
+/// A kernel that says something by the serial port, more by the virtio console than that passes on,
+/// and switches itself off.
+struct TalkingKernel {
+    static let bytes = 16 << 16
+
+    private(set) var kernel = TinyKernel()
+
+    init() {
+        var console = TinyDevice(
+            index: 5, features: 0,
+            queues: [TinyQueue(page: 0x30_0000), TinyQueue(page: 0x30_3000)])
+        let line = Array("by virtio\n".utf8)
+        let first = TinyQueue.Buffer(
+            address: 0x31_0000, count: UInt32(line.count), isWritable: false)
+        kernel.set(line, at: first.address)
+        kernel.add([first], to: &console.queues[1])
+        let more = TinyQueue.Buffer(address: 0x40_0000, count: 1 << 16, isWritable: false)
+        for _ in 0..<16 { kernel.add([more], to: &console.queues[1]) }
+        for byte in "by a port\n".utf8 { kernel.guest.out(0x3f8, byte) }
+        kernel.begin(console)
+        for _ in 0..<17 {
+            kernel.offer(of: 1, on: &console)
+            kernel.awaitAll(of: 1, on: console)
+        }
+        kernel.guest.reset()
+    }
+}
+
 /// A kernel that sends one frame by its link and switches itself off.
 struct SendingKernel {
     private(set) var kernel = TinyKernel()

@@ -211,4 +211,23 @@ import Testing
             #expect(trace.calls.contains { row.permits($0) }, "\(row.name) was not made")
         }
     }
+
+    @Test(
+        "a virtio console says what came first, drops the rest, and makes calls of the table",
+        .needs(.kvm, .strace))
+    func console() throws {
+        let place = try Place(TalkingKernel().kernel)
+        defer { place.remove() }
+        let words = try place.words().filter { $0 != "--console" }
+        let result = try run("strace", arguments: words + ["--virtio-console", "--", "workload"])
+        #expect(result.ending == .exited(code: 125), "\(result.ending)")
+        #expect(result.errorOutput.contains("by a port\nby virtio\n"))
+        #expect(result.errorOutput.contains("the guest reset itself"))
+        // The guest has said all of it, and did not wait for it to be read.
+        #expect(result.errorBytes.count < TalkingKernel.bytes / 2)
+        for call in try place.trace().calls {
+            #expect(
+                MonitorCalls.table.contains { $0.permits(call) }, "\(call.thread): \(call.text)")
+        }
+    }
 }

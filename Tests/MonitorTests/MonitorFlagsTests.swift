@@ -15,6 +15,7 @@ import Testing
         arguments: [
             (["--hold"], "`--hold` needs `--control`"),
             (["--tap", "tap0", "--tap-descriptor", "3"], "a guest has one link"),
+            (["--console", "--virtio-console"], "a guest has one console"),
             (["--tap-descriptor", "2"], "is no descriptor above 2"),
             (["--tap-descriptor", "tap0"], "is no descriptor above 2"),
             (["--tap-descriptor", "3", "--mac", "here"], "is no hardware address"),
