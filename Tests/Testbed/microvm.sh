@@ -9,6 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 
 kernel=/usr/lib/alcove/monitor/vmlinux
+compressed_kernel=/usr/lib/alcove/bzImage
 
 # The lines of a check in what `alcove doctor` says of this host.
 doctor() {
@@ -81,6 +82,40 @@ is_measured() {
     holds_text count "$said" '3 sandboxes'
 }
 
+# A guest without the agent, with the layer of the image in the store.
+boots() {
+    local layer
+    layer=$(find /var/lib/alcove -path '*/layers/*/layer.erofs')
+    code=0
+    alcove-vmm run --initial-files "${kernel%/*}/initrd.cpio" --layer "$layer" --memory 96MiB "$@" \
+        -- /bin/sh -c 'uname -s; exit 7' >said 2>complaints.txt || code=$?
+    equal "code, $(cat complaints.txt)" "$code" 7
+    equal output "$(cat said)" Linux
+}
+
+# The same kernel, which unpacks itself first.
+boots_compressed() { boots --kernel "$compressed_kernel"; }
+
+# From the first line, by the serial port, to the last, which is the device's.
+talks_by_virtio() {
+    boots --kernel "$kernel" --virtio-console
+    local line
+    for line in 'Linux version' 'bootconsole [earlyser0] disabled' 'Run /init as init process'; do
+        holds_text 'what the kernel said' "$(cat complaints.txt)" "$line"
+    done
+}
+
+boots_in_huge_pages() {
+    local setting=/proc/sys/vm/nr_hugepages
+    ! boots --kernel "$kernel" --huge-pages || say_wrong 'there were none, and it booted'
+    holds_text reason "$(cat complaints.txt)" 'not so many huge pages'
+    echo 48 >$setting
+    at_least 'huge pages' "$(cat $setting)" 48
+    boots --kernel "$kernel" --huge-pages
+    echo 0 >$setting
+    equal 'pages left' "$(cat $setting)" 0
+}
+
 check 'KVM opens' opens_kvm
 check 'the doctor sees KVM' doctor_sees_kvm
 check 'the doctor runs a guest' doctor_runs_a_guest
@@ -100,4 +135,10 @@ for isolation in process microvm; do
     [[ $isolation == process || -e $kernel ]] || continue
     "$(dirname "${BASH_SOURCE[0]}")/engines.sh" "$isolation" || code=1
 done
+if [[ -e $kernel ]]; then
+    check 'a bzImage boots' boots_compressed
+    check 'a kernel talks by its virtio console' talks_by_virtio
+    check 'a guest boots in huge pages of the host' boots_in_huge_pages
+    say_result || code=1
+fi
 ((code == 0))
