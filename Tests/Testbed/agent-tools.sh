@@ -14,10 +14,11 @@ export SWIFT_BACKTRACE=enable=no
 
 # MARK: The agent.
 
-# As on a node, all at its defaults but what the checks count with.
+# As on a node, all at its defaults but what the checks count with, and whether sandboxes may be
+# microVMs: what is measured of an emulated KVM does not decide what is tested.
 configure_agent() {
     mkdir -p /etc/alcove
-    cat >/etc/alcove/alcoved.toml <<'TEXT'
+    cat >/etc/alcove/alcoved.toml <<TEXT
 [node]
 name = "testbed"
 
@@ -26,6 +27,9 @@ kept_memory = "1GiB"
 kept_disk = "1MiB"
 default_memory = "1MiB"
 default_disk = "1MiB"
+
+[sandboxes]
+microvms = "${1-never}"
 TEXT
 }
 

@@ -31,12 +31,7 @@ ended_with() {
 says() { until alcove logs "$1" | grep -qx "$2"; do :; done; }
 
 is_the_agent_up() {
-    configure_agent
-    cat >>/etc/alcove/alcoved.toml <<'TEXT'
-
-[sandboxes]
-microvms = "always"
-TEXT
+    configure_agent always
     start_agent
     holds_text info "$(alcove info)" "$isolation"
     [[ $isolation != microvm ]] || alcove image import base "$archive" >/dev/null
