@@ -70,6 +70,7 @@ let package = Package(
             swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":libseccomp.a"), .linkedLibrary(":libcap.a")]
         ),
+        .target(name: "Netlink", dependencies: ["LinuxKernel"], swiftSettings: strict),
         .target(name: "CGuestMemory", cSettings: strictC),
         .target(
             name: "GuestMemory", dependencies: ["CGuestMemory", "LinuxKernel"],
@@ -171,6 +172,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "LinuxKernelTests", dependencies: ["LinuxKernel", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "NetlinkTests", dependencies: ["LinuxKernel", "Netlink", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "GuestMemoryTests", dependencies: ["GuestMemory", "LinuxKernel", "TestSupport"],

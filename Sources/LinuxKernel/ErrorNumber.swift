@@ -48,6 +48,10 @@ public struct ErrorNumber: RawRepresentable, Hashable, Sendable {
     public static let notImplemented = ErrorNumber(rawValue: 38)
     /// `ENODATA`
     public static let noData = ErrorNumber(rawValue: 61)
+    /// `EBADMSG`
+    public static let badMessage = ErrorNumber(rawValue: 74)
+    /// `EMSGSIZE`
+    public static let messageTooLong = ErrorNumber(rawValue: 90)
     /// `EOPNOTSUPP`
     public static let notSupported = ErrorNumber(rawValue: 95)
     /// `ECONNRESET`

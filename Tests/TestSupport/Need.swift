@@ -59,6 +59,8 @@ public enum Need: String, CaseIterable, Sendable {
     case buildah
     case aptGet = "apt-get"
     case jq
+    case ip
+    case nft
     case qemu = "qemu-system-x86_64"
     /// `scripts/build-kernel` has run.
     case guestKernel = "guest-kernel"
@@ -102,7 +104,8 @@ public enum Need: String, CaseIterable, Sendable {
             "needs the Python environment `build/venv` (`scripts/python-env` makes it)"
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .protoc, .fish,
             .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .mkfsExt4, .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq:
+            .mkfsExt4, .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq, .ip,
+            .nft:
             "needs `\(program)` on the PATH (`scripts/setup` installs it)"
         }
     }
@@ -135,8 +138,8 @@ public enum Need: String, CaseIterable, Sendable {
         case .pythonImage: Host.exists(PackageRoot.path("build/rootfs/python.oci.tar"))
         case .git, .bash, .python3, .cc, .strace, .shellcheck, .busybox, .bubblewrap, .crun,
             .runc, .protoc, .fish, .zsh, .systemdAnalyze, .systemdNotify, .systemdSocketActivate,
-            .mkfsExt4, .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq,
-            .skopeo,
+            .mkfsExt4, .fsckErofs, .mkfsErofs, .dumpErofs, .bsdtar, .getfattr, .aptGet, .jq, .ip,
+            .nft, .skopeo,
             .umoci, .buildah, .qemu:
             Host.executable(program) != nil
         }

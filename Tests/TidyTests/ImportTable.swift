@@ -35,6 +35,7 @@ enum ImportTable {
         Row("CSeccomp", .systemLibrary),
         Row("CCapability", .systemLibrary),
         Row("LinuxKernel", .library, ["CLinux", "CSeccomp", "CCapability"]),
+        Row("Netlink", .library, ["LinuxKernel"]),
         Row("CGuestMemory", .c),
         Row("GuestMemory", .library, ["CGuestMemory", "LinuxKernel"]),
         Row("CKVM", .c),
