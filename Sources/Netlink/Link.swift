@@ -319,7 +319,7 @@ extension NetlinkSocket {
         _ header: (inout NetlinkWriter) -> Void
     ) throws(NetlinkError) -> [Element] {
         var elements: [Element] = []
-        try dump(type, subject, header) { message throws(NetlinkError) in
+        try collect(type, subject, header) { message throws(NetlinkError) in
             guard let element = read(message) else {
                 throw .malformed("list", "\(subject)", "an entry that cannot be read")
             }

@@ -61,17 +61,16 @@ public struct NetlinkBatch: Sendable {
         writer.align()
     }
 
-    /// The requests' bytes, numbered from `sequence` on. The last is to be acknowledged: that is
-    /// enough, since the kernel handles them in order and always answers those that fail.
-    mutating func number(from sequence: UInt32) -> [UInt8] {
+    /// The requests' bytes, numbered from `sequence` on. One is to be acknowledged, the last that
+    /// is: that is enough, since the kernel handles them in order and always answers those that
+    /// fail.
+    mutating func number(from sequence: UInt32, acknowledging acknowledged: Int) -> [UInt8] {
         for (index, entry) in entries.enumerated() {
             writer.set(sequence &+ UInt32(index), at: entry.offset + 8)
         }
-        if let last = entries.last {
-            var flags = UInt16(writer.bytes[last.offset + 6])
-            flags |= UInt16(writer.bytes[last.offset + 7]) << 8
-            writer.set(flags | NetlinkFlags.acknowledge.rawValue, at: last.offset + 6)
-        }
+        let place = entries[acknowledged].offset + 6
+        let flags = UInt16(writer.bytes[place]) | UInt16(writer.bytes[place + 1]) << 8
+        writer.set(flags | NetlinkFlags.acknowledge.rawValue, at: place)
         return writer.bytes
     }
 }

@@ -38,10 +38,15 @@ public final class NetlinkSocket: Sendable {
     /// Performs requests, and gives those that failed, in their order.
     public func failures(of batch: NetlinkBatch) throws(NetlinkError) -> [Failure] {
         guard !batch.isEmpty else { return [] }
+        return try failures(of: batch, asTransaction: false)
+    }
+
+    func failures(
+        of batch: NetlinkBatch, asTransaction: Bool
+    ) throws(NetlinkError) -> [Failure] {
         var batch = batch
         return try sequence.with { (sequence) throws(NetlinkError) in
-            let exchange = Exchange(
-                entries: batch.entries, first: sequence, bytes: batch.number(from: sequence))
+            let exchange = Exchange(&batch, first: sequence, asTransaction: asTransaction)
             sequence &+= UInt32(exchange.entries.count)
             return try exchange.run(endpoint)
         }
@@ -50,7 +55,7 @@ public final class NetlinkSocket: Sendable {
     /// Asks for a list, and calls `each` with every message of it.
     ///
     /// The kernel makes a list in pieces. One that changed meanwhile is asked for again.
-    public func dump(
+    public func collect(
         _ type: UInt16, _ subject: StaticString, _ header: (inout NetlinkWriter) -> Void,
         each: (NetlinkMessage) throws(NetlinkError) -> Void
     ) throws(NetlinkError) {
@@ -58,8 +63,7 @@ public final class NetlinkSocket: Sendable {
         batch.add(type, .dump, "list", "\(subject)", header)
         let messages = try sequence.with { (sequence) throws(NetlinkError) in
             for _ in 0..<10 {
-                let exchange = Exchange(
-                    entries: batch.entries, first: sequence, bytes: batch.number(from: sequence))
+                let exchange = Exchange(&batch, first: sequence)
                 sequence &+= 1
                 if let messages = try exchange.list(endpoint) { return messages }
             }
@@ -76,6 +80,18 @@ struct Exchange {
     let entries: [NetlinkBatch.Entry]
     let first: UInt32
     let bytes: [UInt8]
+    /// The request whose answer is the last.
+    let acknowledged: Int
+    let isTransaction: Bool
+
+    init(_ batch: inout NetlinkBatch, first: UInt32, asTransaction: Bool = false) {
+        entries = batch.entries
+        self.first = first
+        isTransaction = asTransaction
+        // The end of a transaction is not answered by every kernel.
+        acknowledged = entries.count - (asTransaction ? 2 : 1)
+        bytes = batch.number(from: first, acknowledging: acknowledged)
+    }
 
     /// NLMSG_ERROR and NLMSG_DONE
     private static let answerType: UInt16 = 2
@@ -108,7 +124,8 @@ struct Exchange {
                     failures.append(
                         NetlinkSocket.Failure(index: index, error: error(entries[index], answer)))
                 }
-                if index == entries.count - 1 { return failures }
+                // A transaction that fails as a whole is answered once, at its beginning.
+                if index == acknowledged || isTransaction && index == 0 { return failures }
             }
         }
         if !failures.isEmpty { return failures }

@@ -66,7 +66,7 @@ import Testing
         batch.addAddress(
             LinkAddressing(
                 IPv4Address(1, 2, 3, 4), prefixLength: 3, on: InterfaceIndex(rawValue: 1)))
-        valid.append(batch.number(from: 1))
+        valid.append(batch.number(from: 1, acknowledging: 0))
         for _ in 0..<3000 {
             var bytes = valid.randomElement(using: &random) ?? []
             for _ in 0..<Int.random(in: 1...8, using: &random) where !bytes.isEmpty {
@@ -93,6 +93,7 @@ import Testing
             _ = LinkAddressing(message)
             _ = Neighbour(message)
             _ = ForwardingEntry(message)
+            _ = NetfilterRule(message)
         }
         _ = NetlinkAttributes(bytes[...])
     }
@@ -107,7 +108,7 @@ import Testing
                 IPv4Address(10, 0, 0, 1), at: LinkAddress(local: 1),
                 on: InterfaceIndex(rawValue: 5)))
         #expect(
-            batch.number(from: 0x0102_0304) == [
+            batch.number(from: 0x0102_0304, acknowledging: 0) == [
                 // nlmsghdr: 48 bytes, RTM_NEWNEIGH, REQUEST | ACK | REPLACE | CREATE
                 48, 0, 0, 0, 28, 0, 0x05, 0x05, 4, 3, 2, 1, 0, 0, 0, 0,
                 // ndmsg: AF_INET, link 5, NUD_PERMANENT
@@ -124,7 +125,7 @@ import Testing
         var batch = NetlinkBatch()
         batch.deleteLink(named: "a")
         batch.deleteLink(named: "b")
-        let bytes = batch.number(from: 7)
+        let bytes = batch.number(from: 7, acknowledging: 1)
         #expect(bytes[6] == 1 && bytes[8] == 7)
         let second = bytes.count / 2
         #expect(bytes[second + 6] == 5 && bytes[second + 8] == 8)
