@@ -71,6 +71,8 @@ let package = Package(
             linkerSettings: [.linkedLibrary(":libseccomp.a"), .linkedLibrary(":libcap.a")]
         ),
         .target(name: "Netlink", dependencies: ["LinuxKernel"], swiftSettings: strict),
+        .target(
+            name: "HostNetwork", dependencies: ["LinuxKernel", "Netlink"], swiftSettings: strict),
         .target(name: "CGuestMemory", cSettings: strictC),
         .target(
             name: "GuestMemory", dependencies: ["CGuestMemory", "LinuxKernel"],
@@ -175,6 +177,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "NetlinkTests", dependencies: ["LinuxKernel", "Netlink", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "HostNetworkTests",
+            dependencies: ["HostNetwork", "LinuxKernel", "Netlink", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "GuestMemoryTests", dependencies: ["GuestMemory", "LinuxKernel", "TestSupport"],

@@ -13,6 +13,47 @@ public final class NetworkNamespace: Sendable {
         self.handle = handle
     }
 
+    /// The one that the calling thread is in.
+    public static func current() throws(SystemCallError) -> NetworkNamespace {
+        NetworkNamespace(try Files.open("/proc/thread-self/ns/net", .readOnly))
+    }
+
+    /// One that was pinned to a file. Nothing when there is no namespace at that path.
+    public static func pinned(at path: String) throws(SystemCallError) -> NetworkNamespace? {
+        // NSFS_MAGIC
+        guard Files.exists(path), try Files.fileSystemType(of: path) == 0x6e73_6673 else {
+            return nil
+        }
+        return NetworkNamespace(try Files.open(path, .readOnly))
+    }
+
+    /// Lets it last until it is unpinned, though nobody is in it. The file is made.
+    public func pin(at path: String) throws(SystemCallError) {
+        _ = try Files.open(path, [.writeOnly, .create])
+        let source = "/proc/thread-self/fd/\(descriptor)"
+        // MS_BIND
+        try checked(
+            withAddress(of: source) { source in
+                withAddress(of: path) { systemCall(__NR_mount, source, $0, 0, 4096, 0) }
+            }, "mount", path)
+    }
+
+    /// Takes away what `pin` made. What is not there is no error.
+    public static func unpin(_ path: String) throws(SystemCallError) {
+        while try pinned(at: path) != nil { try Mounts.detach(path) }
+        guard Files.exists(path) else { return }
+        try checked(
+            withAddress(of: path) { systemCall(__NR_unlinkat, UInt64(argument: -100), $0, 0) },
+            "unlink", path)
+    }
+
+    /// Sets values of the network's below `/proc/sys/net`.
+    public func write(_ values: [(path: String, value: String)]) throws(SystemCallError) {
+        try enter { () throws(SystemCallError) in
+            for (path, value) in values { try Files.write(value, to: "/proc/sys/net/\(path)") }
+        }
+    }
+
     /// Makes some. The calling thread leaves its own network namespace for the time.
     public static func make(count: Int) throws(SystemCallError) -> [NetworkNamespace] {
         let path = "/proc/thread-self/ns/net"

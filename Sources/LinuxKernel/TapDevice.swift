@@ -32,9 +32,11 @@ public struct TapDevice: ~Copyable, Sendable {
 
     /// Takes a link of a name, or makes it.
     ///
-    /// - Parameter namespace: where the link is; otherwise where the calling thread is.
+    /// - Parameters:
+    ///   - namespace: where the link is; otherwise where the calling thread is.
+    ///   - index: the number of a link that is made; otherwise the kernel chooses one.
     public static func open(
-        _ name: String, in namespace: NetworkNamespace? = nil
+        _ name: String, in namespace: NetworkNamespace? = nil, index: UInt32? = nil
     ) throws(SystemCallError) -> TapDevice {
         var request = try request(for: name)
         let path = "/dev/net/tun"
@@ -47,6 +49,7 @@ public struct TapDevice: ~Copyable, Sendable {
         } else {
             file = try Files.open(path, [.readWrite, .nonBlocking])
         }
+        if var index { try file.control(0x4004_54da, with: &index, name: "TUNSETIFINDEX") }
         try file.control(0x4004_54ca, with: &request, name: "TUNSETIFF")
         return try TapDevice(file)
     }

@@ -31,6 +31,8 @@ public enum PacketFact: UInt32, Sendable {
 public enum FlowFact: UInt32, Sendable {
     /// Bits: see `FlowState`.
     case state = 0
+    /// 1 for a packet against the direction in which the flow began: one byte.
+    case direction = 1
     /// Bits of what was done to it: see `FlowStatus`.
     case status = 2
     case mark = 3

@@ -36,6 +36,7 @@ enum ImportTable {
         Row("CCapability", .systemLibrary),
         Row("LinuxKernel", .library, ["CLinux", "CSeccomp", "CCapability"]),
         Row("Netlink", .library, ["LinuxKernel"]),
+        Row("HostNetwork", .library, ["LinuxKernel", "Netlink"]),
         Row("CGuestMemory", .c),
         Row("GuestMemory", .library, ["CGuestMemory", "LinuxKernel"]),
         Row("CKVM", .c),

@@ -1,0 +1,172 @@
+internal import LinuxKernel
+internal import Netlink
+
+// Slots are made and taken away off the hot path.
+extension HostNetwork {
+    /// Makes slots that are ready for sandboxes, and that reach nothing yet.
+    public func makeSlots(
+        _ count: Int, _ kind: SlotKind = .namespace
+    ) throws(HostNetworkError) -> [SandboxSlot] {
+        let indices = try reserve(count)
+        do throws(HostNetworkError) {
+            let slots =
+                switch kind {
+                case .namespace: try makeNamespaces(indices)
+                case .tap: try makeTaps(indices)
+                }
+            var transaction = NetfilterTransaction()
+            add(indices, in: &transaction)
+            try performFilter(transaction)
+            return slots
+        } catch {
+            // What failed is what is told of.
+            try? removeLinks(of: indices)
+            state.with { for index in indices { $0.slots[index] = nil } }
+            throw error
+        }
+    }
+
+    /// Takes slots back whose sandboxes are gone: all that they were given, their flows and links.
+    public func giveBack(_ indices: [SlotIndex]) throws(HostNetworkError) {
+        for index in indices { try apply(SlotSettings(), to: index) }
+        var transaction = NetfilterTransaction()
+        transaction.deleteElements(
+            indices.map { NetfilterElement($0.link.rawValue.nativeBytes) }, of: rules.addresses)
+        try performFilter(transaction)
+        try removeLinks(of: indices)
+        // An answer that comes late must not be the next sandbox's.
+        for index in indices {
+            try withNetlink { () throws(NetlinkError) in
+                try filter.forgetFlows(from: address(of: index))
+            }
+        }
+        state.with { for index in indices { $0.slots[index] = nil } }
+    }
+
+    /// Slots that there are.
+    public var slots: [SlotIndex] { state.with { $0.slots.keys.sorted() } }
+
+    /// Deleting a link takes up to 30 ms, and deleting many at once hardly more.
+    private func removeLinks(of indices: [SlotIndex]) throws(HostNetworkError) {
+        var batch = NetlinkBatch()
+        for index in indices {
+            batch.changeLink(index.link, LinkChange(group: RouterRules.leavingGroup))
+        }
+        batch.deleteLinks(ofGroup: RouterRules.leavingGroup)
+        let whole = batch
+        let failures = try withNetlink { () throws(NetlinkError) in
+            try links.failures(of: whole)
+        }
+        // Those whose other end is gone are gone too, perhaps all of them.
+        for failure in failures where failure.error.errorNumber != .noSuchDevice {
+            throw .netlink(failure.error)
+        }
+    }
+
+    private func reserve(_ count: Int) throws(HostNetworkError) -> [SlotIndex] {
+        let capacity = capacity
+        return try state.with { (state) throws(HostNetworkError) in
+            guard state.slots.count + count <= Int(capacity) else {
+                throw .exhausted(what: "address for a sandbox")
+            }
+            var indices: [SlotIndex] = []
+            while indices.count < count {
+                let index = SlotIndex(rawValue: state.next)
+                state.next = (state.next + 1) % capacity
+                guard state.slots[index] == nil else { continue }
+                state.slots[index] = SlotState()
+                indices.append(index)
+            }
+            return indices
+        }
+    }
+
+    private func makeNamespaces(_ indices: [SlotIndex]) throws(HostNetworkError) -> [SandboxSlot] {
+        let namespaces = try withSystem { () throws(SystemCallError) in
+            let made = try NetworkNamespace.make(count: indices.count)
+            for namespace in made { try namespace.turnOffVersion6() }
+            return made
+        }
+        var batch = NetlinkBatch()
+        for (index, namespace) in zip(indices, namespaces) {
+            var plan = plan(index)
+            plan.isUp = true
+            batch.makeVeth(
+                plan,
+                peer: LinkPlan(
+                    SandboxNetwork.linkName, index: Self.innerLink,
+                    address: SandboxNetwork.linkAddress, mtu: settings.mtu, in: namespace))
+            lead(to: index, in: &batch)
+        }
+        try performLinks(batch)
+        var slots: [SandboxSlot] = []
+        for (index, namespace) in zip(indices, namespaces) {
+            let inner = Self.inner
+            try withNetlink { () throws(NetlinkError) in
+                try NetlinkSocket(.route, in: namespace).perform(inner)
+            }
+            slots.append(SandboxSlot(index, address(of: index), namespace: namespace))
+        }
+        return slots
+    }
+
+    private func makeTaps(_ indices: [SlotIndex]) throws(HostNetworkError) -> [SandboxSlot] {
+        var slots: [SandboxSlot] = []
+        var batch = NetlinkBatch()
+        for index in indices {
+            let tap = try withSystem { () throws(SystemCallError) in
+                try TapDevice.open(index.linkName, in: router, index: index.link.rawValue)
+            }
+            slots.append(SandboxSlot(index, address(of: index), namespace: nil, tap: tap))
+            let plan = plan(index)
+            batch.changeLink(
+                index.link,
+                LinkChange(isUp: true, mtu: plan.mtu, address: plan.address, group: plan.group))
+            lead(to: index, in: &batch)
+        }
+        try performLinks(batch)
+        return slots
+    }
+
+    private func plan(_ index: SlotIndex) -> LinkPlan {
+        LinkPlan(
+            index.linkName, index: index.link, address: SandboxNetwork.gatewayLinkAddress,
+            mtu: settings.mtu, group: RouterRules.slotGroup)
+    }
+
+    /// The router's way to a slot. By the time that the neighbour is looked up, the destination is
+    /// the sandbox's own address.
+    private func lead(to index: SlotIndex, in batch: inout NetlinkBatch) {
+        batch.addRoute(
+            Route(
+                to: IPv4Prefix(address(of: index)), via: SandboxNetwork.address, onLink: true,
+                through: index.link))
+        batch.addNeighbour(
+            Neighbour(SandboxNetwork.address, at: SandboxNetwork.linkAddress, on: index.link))
+    }
+
+    private static let innerLink = InterfaceIndex(rawValue: 2)
+
+    /// What a sandbox sees, the same in each.
+    private static let inner: NetlinkBatch = {
+        var batch = NetlinkBatch()
+        batch.changeLink(innerLink, LinkChange(isUp: true))
+        batch.addAddress(
+            LinkAddressing(
+                SandboxNetwork.address, prefixLength: SandboxNetwork.prefixLength, on: innerLink))
+        batch.addNeighbour(
+            Neighbour(
+                SandboxNetwork.gateway, at: SandboxNetwork.gatewayLinkAddress, on: innerLink))
+        batch.addRoute(
+            Route(to: .everything, via: SandboxNetwork.gateway, through: innerLink))
+        return batch
+    }()
+
+    func add(_ indices: [SlotIndex], in transaction: inout NetfilterTransaction) {
+        transaction.addElements(
+            indices.map {
+                NetfilterElement(
+                    $0.link.rawValue.nativeBytes, to: .value(address(of: $0).bytes))
+            }, to: rules.addresses)
+    }
+}

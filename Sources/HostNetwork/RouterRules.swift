@@ -1,0 +1,320 @@
+internal import Netlink
+
+/// The packet filter of the router. It is made once; what happens to sandboxes later adds and
+/// takes away elements.
+struct RouterRules {
+    let settings: NodeNetworkSettings
+
+    /// Groups of links, by which rules know them.
+    static let slotGroup: UInt32 = 81
+    static let uplinkGroup: UInt32 = 82
+    static let tunnelGroup: UInt32 = 83
+    /// Those that are about to be taken away, all at once.
+    static let leavingGroup: UInt32 = 84
+
+    private var table: NetfilterTable { settings.table }
+
+    /// Link of a slot to its address.
+    var addresses: NetfilterSet {
+        NetfilterSet("addresses", of: table, key: .linkIndex, leadingTo: .values(.address))
+    }
+
+    /// Slots that reach the world.
+    var open: NetfilterSet { NetfilterSet("open", of: table, key: .address) }
+
+    /// What nobody reaches by way of the node.
+    var refused: NetfilterSet {
+        NetfilterSet("refused", of: table, key: .address, ranges: true)
+    }
+
+    /// Slot to a tenant's network: as many maps as a slot has networks at most.
+    var tenants: [NetfilterSet] {
+        (0..<SlotSettings.mostVPCs).map {
+            NetfilterSet("tenants\($0)", of: table, key: .address, leadingTo: .values(.mark))
+        }
+    }
+
+    /// What is in which tenant's network. It is looked at with a slot's network in hand, so that
+    /// an attachment is one element however many prefixes there are.
+    var prefixes: NetfilterSet {
+        NetfilterSet("prefixes", of: table, key: .joined(.mark, .address), ranges: true)
+    }
+
+    /// Tunnel to the zone of its flows.
+    var zones: NetfilterSet {
+        NetfilterSet("zones", of: table, key: .linkIndex, leadingTo: .values(.mark))
+    }
+
+    /// Tunnel to the address that its packets come from.
+    var sources: NetfilterSet {
+        NetfilterSet("sources", of: table, key: .linkIndex, leadingTo: .values(.address))
+    }
+
+    /// Slot to the chain of its own rules.
+    var policies: NetfilterSet {
+        NetfilterSet("policies", of: table, key: .address, leadingTo: .verdicts)
+    }
+
+    /// Slot to its buckets, in the order of `SlotLimits.all`.
+    var bucketMaps: [NetfilterSet] {
+        ["outward-bytes", "outward-packets", "inward-bytes", "inward-packets"].map {
+            NetfilterSet($0, of: table, key: .address, leadingTo: .buckets)
+        }
+    }
+
+    /// The whole, in place of what was there.
+    func replace(in transaction: inout NetfilterTransaction) {
+        transaction.replaceTable(table)
+        for set in [addresses, open, refused, prefixes, zones, sources, policies] + tenants
+            + bucketMaps
+        {
+            transaction.addSet(set)
+        }
+        transaction.addElements(
+            settings.refusedPrefixes.map {
+                NetfilterElement($0.address.bytes, through: $0.last.bytes)
+            }, to: refused)
+        addArriving(&transaction)
+        addForward(&transaction)
+        addInput(&transaction)
+        addLeaving(&transaction)
+    }
+
+    /// Before flows are looked up: slots get their addresses, and their packets their tenants'.
+    private func addArriving(_ transaction: inout NetfilterTransaction) {
+        transaction.addChain(
+            "arriving", of: table, at: NetfilterHook(.filter, .prerouting, priority: -300))
+        transaction.addChain("from-slot", of: table)
+        transaction.addRule(
+            .input(is: Self.slotGroup) + [.verdict(.go(chain: "from-slot"))], to: "arriving",
+            of: table)
+        transaction.addRule(
+            [.load(.inputIndex), .look(map: zones.name), .storeFlow(.zone)], to: "arriving",
+            of: table)
+        // A source that is not the sandbox's own is false.
+        transaction.addRule(
+            .source(isNot: SandboxNetwork.address) + [.counter, .verdict(.drop)],
+            to: "from-slot", of: table, label: RouterCounter.falseSource.label)
+        transaction.addRule(
+            [
+                .load(.inputIndex), .look(map: addresses.name),
+                .storeBytes(.network, offset: 12, count: 4, repairing: .addresses),
+            ], to: "from-slot", of: table)
+        // Nobody has the slot: its address was not set.
+        transaction.addRule(
+            .source(is: SandboxNetwork.address) + [.counter, .verdict(.drop)], to: "from-slot",
+            of: table)
+        for tenants in tenants {
+            // The number of a network is its mark and its zone at once. A zone has two bytes, the
+            // lower ones of a mark on each machine that is supported.
+            transaction.addRule(
+                [
+                    .loadBytes(.network, offset: 12, count: 4), .look(map: tenants.name),
+                    .loadBytes(.network, offset: 16, count: 4, into: .second),
+                    .isIn(set: prefixes.name), .store(.mark), .storeFlow(.zone),
+                    .verdict(.accept),
+                ], to: "from-slot", of: table)
+        }
+    }
+
+    /// What may pass. Everything that is not allowed here is dropped.
+    private func addForward(_ transaction: inout NetfilterTransaction) {
+        transaction.addChain(
+            "forward", of: table,
+            at: NetfilterHook(.filter, .forward, priority: 0, dropsByDefault: true))
+        transaction.addChain("outward", of: table)
+        for (index, map) in bucketMaps.enumerated() {
+            let isOutward = index < 2
+            transaction.addRule(
+                (isOutward ? .input(is: Self.slotGroup) : .output(is: Self.slotGroup)) + [
+                    .loadBytes(.network, offset: isOutward ? 12 : 16, count: 4),
+                    .apply(map: map.name), .verdict(.drop),
+                ], to: "forward", of: table)
+        }
+        transaction.addRule(
+            .input(is: Self.slotGroup) + [.verdict(.go(chain: "outward"))], to: "forward",
+            of: table)
+        transaction.addRule(
+            .isEstablished + [.verdict(.accept)], to: "forward", of: table)
+        addOutward(&transaction)
+    }
+
+    private func addOutward(_ transaction: inout NetfilterTransaction) {
+        let source = NetfilterExpression.loadBytes(.network, offset: 12, count: 4)
+        let refuse: [NetfilterExpression] = [.counter, .verdict(.drop)]
+        let rules: [(RouterCounter?, [NetfilterExpression])] = [
+            (.otherSandbox, .output(is: Self.slotGroup) + refuse),
+            // A packet of a tunnel from the node's address would be in whichever tenant's network
+            // it says.
+            (
+                .tunnel,
+                .output(is: Self.uplinkGroup) + .transport(is: .udp)
+                    + .destinationPort(within: settings.tunnelPort...settings.tunnelPort) + refuse
+            ),
+            (
+                .refusedPrefix,
+                .output(is: Self.uplinkGroup) + [
+                    .loadBytes(.network, offset: 16, count: 4), .isIn(set: self.refused.name),
+                ] + refuse
+            ),
+            (nil, [source, .obey(map: policies.name)]),
+            (nil, .output(is: Self.tunnelGroup) + [.verdict(.accept)]),
+            (
+                nil,
+                .output(is: Self.uplinkGroup) + [
+                    source, .isIn(set: open.name), .verdict(.accept),
+                ]
+            ),
+            // Answers to what came in.
+            (nil, .isAnswer + .isEstablished + [.verdict(.accept)]),
+            (.notAllowed, refuse),
+        ]
+        for (counter, rule) in rules {
+            transaction.addRule(rule, to: "outward", of: table, label: counter?.label ?? [])
+        }
+    }
+
+    /// What the router itself takes: questions of names.
+    private func addInput(_ transaction: inout NetfilterTransaction) {
+        transaction.addChain(
+            "input", of: table,
+            at: NetfilterHook(.filter, .input, priority: 0, dropsByDefault: true))
+        transaction.addRule(
+            [.load(.inputIndex), .compare(.equal, [1, 0, 0, 0]), .verdict(.accept)], to: "input",
+            of: table)
+        transaction.addRule(.isEstablished + [.verdict(.accept)], to: "input", of: table)
+        for transport in [TransportProtocol.udp, .tcp] {
+            transaction.addRule(
+                .input(is: Self.slotGroup)
+                    + .destination(within: IPv4Prefix(SandboxNetwork.gateway))
+                    + .transport(is: transport) + .destinationPort(within: 53...53)
+                    + [.verdict(.accept)], to: "input", of: table)
+        }
+        transaction.addRule(
+            [.counter, .verdict(.drop)], to: "input", of: table, label: RouterCounter.router.label)
+    }
+
+    /// After all translation: slots' addresses become the sandboxes' own again.
+    private func addLeaving(_ transaction: inout NetfilterTransaction) {
+        transaction.addChain(
+            "translation", of: table, at: NetfilterHook(.nat, .postrouting, priority: 100))
+        transaction.addRule(
+            [.load(.outputIndex), .look(map: sources.name), .translateSource()],
+            to: "translation", of: table)
+        transaction.addChain(
+            "leaving", of: table, at: NetfilterHook(.filter, .postrouting, priority: 300))
+        transaction.addRule(
+            [
+                .load(.outputGroup), .compare(.notEqual, Self.slotGroup.nativeBytes),
+                .verdict(.accept),
+            ], to: "leaving", of: table)
+        let address = NetfilterExpression.value(SandboxNetwork.address.bytes)
+        // An error of ICMP quotes the packet that it is about, with the address it had here. A
+        // sandbox that cannot tell which of its flows is meant would not learn how large packets
+        // may be.
+        for types in [UInt8(3)...3, 11...12] {
+            transaction.addRule(
+                .transport(is: .icmp) + [
+                    .loadBytes(.transport, offset: 0, count: 1),
+                    .within([types.lowerBound], [types.upperBound]), address,
+                    .storeBytes(.transport, offset: 20, count: 4, repairing: .at(2)),
+                ], to: "leaving", of: table)
+        }
+        transaction.addRule(
+            [address, .storeBytes(.network, offset: 16, count: 4, repairing: .addresses)],
+            to: "leaving", of: table)
+    }
+}
+
+/// Drops that are counted.
+public enum RouterCounter: UInt8, CaseIterable, Sendable {
+    /// The source was not the sandbox's address.
+    case falseSource = 1
+    /// For another sandbox.
+    case otherSandbox
+    /// A packet of a tunnel, from a sandbox.
+    case tunnel
+    /// For a prefix that nobody reaches: metadata, the node's networks.
+    case refusedPrefix
+    /// No rule allowed it.
+    case notAllowed
+    /// For the router itself.
+    case router
+
+    var label: [UInt8] { [rawValue] }
+
+    var chain: String {
+        switch self {
+        case .falseSource: "from-slot"
+        case .router: "input"
+        case .otherSandbox, .tunnel, .refusedPrefix, .notAllowed: "outward"
+        }
+    }
+}
+
+extension [NetfilterExpression] {
+    static func input(is group: UInt32) -> Self {
+        [.load(.inputGroup), .compare(.equal, group.nativeBytes)]
+    }
+
+    static func output(is group: UInt32) -> Self {
+        [.load(.outputGroup), .compare(.equal, group.nativeBytes)]
+    }
+
+    static func source(is address: IPv4Address) -> Self {
+        [.loadBytes(.network, offset: 12, count: 4), .compare(.equal, address.bytes)]
+    }
+
+    static func source(isNot address: IPv4Address) -> Self {
+        [.loadBytes(.network, offset: 12, count: 4), .compare(.notEqual, address.bytes)]
+    }
+
+    static func source(within prefix: IPv4Prefix) -> Self {
+        [
+            .loadBytes(.network, offset: 12, count: 4),
+            .within(prefix.address.bytes, prefix.last.bytes),
+        ]
+    }
+
+    static func destination(within prefix: IPv4Prefix) -> Self {
+        [
+            .loadBytes(.network, offset: 16, count: 4),
+            .within(prefix.address.bytes, prefix.last.bytes),
+        ]
+    }
+
+    static func transport(is transport: TransportProtocol) -> Self {
+        [.load(.protocolNumber), .compare(.equal, [transport.rawValue])]
+    }
+
+    static func destinationPort(within ports: ClosedRange<UInt16>) -> Self {
+        [
+            .loadBytes(.transport, offset: 2, count: 2),
+            .within(ports.lowerBound.networkBytes, ports.upperBound.networkBytes),
+        ]
+    }
+
+    static var isEstablished: Self {
+        let states: FlowState = [.established, .related]
+        return [
+            .loadFlow(.state), .mask(states.rawValue.nativeBytes),
+            .compare(.notEqual, [0, 0, 0, 0]),
+        ]
+    }
+
+    /// The packet goes against the direction in which its flow began.
+    static var isAnswer: Self { [.loadFlow(.direction), .compare(.equal, [1])] }
+}
+
+extension UInt32 {
+    /// In the order of this machine.
+    var nativeBytes: [UInt8] {
+        [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: self >> UInt32($0)) }
+    }
+}
+
+extension UInt16 {
+    var networkBytes: [UInt8] {
+        [UInt8(truncatingIfNeeded: self >> 8), UInt8(truncatingIfNeeded: self)]
+    }
+}

@@ -1,0 +1,192 @@
+import HostNetwork
+import LinuxKernel
+import Netlink
+import TestSupport
+import Testing
+
+@Suite(.needs(.root, .netAdmin, .sysAdmin)) struct ReachTests {
+    private let lab: Lab
+
+    init() throws { lab = try Lab() }
+
+    @Test("a sandbox reaches the world from the node's address, and answers find it")
+    func world() throws {
+        let sandbox = try lab.slot()
+        let server = try lab.listener()
+        let client = try sandbox.datagrams()
+        try client.send("question", to: Lab.server, 5000)
+        let question = try #require(try server.receive())
+        #expect(question.text == "question" && question.address == Lab.nodeAddress)
+        try server.send("answer", to: question.address, question.port)
+        #expect(try client.receive()?.text == "answer")
+    }
+
+    @Test("a stream of some megabytes comes whole, both ways")
+    func stream() throws {
+        let sandbox = try lab.slot()
+        let server = try TestSocket(.stream, in: lab.world.namespace)
+        try server.bind(Lab.server, 80)
+        try server.listen()
+        let client = try sandbox.stream()
+        try client.connect(Lab.server, 80)
+        let connection = try server.accept()
+        let bytes = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+        for (from, to) in [(client, connection), (connection, client)] {
+            let sender = Sender(from)
+            let thread = try KernelThread(named: "sender") { sender.send(bytes) }
+            let received = try to.receiveAll()
+            thread.join()
+            #expect(received == bytes)
+        }
+    }
+
+    @Test("not the node, by any of its addresses, nor the router")
+    func node() throws {
+        let sandbox = try lab.slot()
+        let server = try lab.listener()
+        let client = try sandbox.datagrams()
+        let own = try TestSocket(.datagrams, in: lab.node.namespace)
+        try own.bind(IPv4Address(0, 0, 0, 0), 5000)
+        try client.send("no", to: Lab.nodeAddress, 5000)
+        try client.send("no", to: IPv4Address(100, 127, 255, 253), 5000)
+        try client.send("no", to: IPv4Address(100, 127, 255, 254), 5000)
+        try client.send("no", to: SandboxNetwork.gateway, 5000)
+        try client.send("yes", to: Lab.server, 5000)
+        #expect(try server.receive()?.text == "yes")
+        #expect(try own.receive(waiting: false) == nil)
+        #expect(try lab.network.nodeDrops()[.node] == 1)
+        #expect(try lab.drops(.refusedPrefix) == 1)
+        #expect(try lab.drops(.router) == 2)
+    }
+
+    @Test("not metadata, not management networks, not a tunnel's port, though routes lead there")
+    func refused() throws {
+        let sandbox = try lab.slot()
+        let server = try lab.listener()
+        let others = try [Lab.metadata, Lab.management].map { try lab.listener($0, port: 80) }
+        let tunnel = try lab.listener(port: 4789)
+        let client = try sandbox.datagrams()
+        try client.send("no", to: Lab.metadata, 80)
+        try client.send("no", to: Lab.management, 80)
+        try client.send("no", to: Lab.server, 4789)
+        try client.send("yes", to: Lab.server, 5000)
+        #expect(try server.receive()?.text == "yes")
+        for other in others + [tunnel] { #expect(try other.receive(waiting: false) == nil) }
+        #expect(try lab.drops(.refusedPrefix) == 2)
+        #expect(try lab.drops(.tunnel) == 1)
+        // The node itself reaches both.
+        let own = try TestSocket(.datagrams, in: lab.node.namespace)
+        try own.send("own", to: Lab.metadata, 80)
+        #expect(try others[0].receive()?.text == "own")
+    }
+
+    @Test("not another sandbox, by its slot's address or by its own")
+    func others() throws {
+        let first = try lab.slot()
+        let second = try lab.slot()
+        let server = try lab.listener()
+        let other = try second.datagrams()
+        try other.bind(IPv4Address(0, 0, 0, 0), 5000)
+        let client = try first.datagrams()
+        try client.send("no", to: second.slot.address, 5000)
+        // One that is not there.
+        try client.send("no", to: second.slot.address.advanced(by: 9), 5000)
+        try client.send("yes", to: Lab.server, 5000)
+        #expect(try server.receive()?.text == "yes")
+        #expect(try other.receive(waiting: false) == nil)
+        #expect(try lab.drops(.otherSandbox) == 1)
+    }
+
+    @Test("a false source is dropped, though root in the sandbox sends it")
+    func falseSource() throws {
+        let sandbox = try lab.slot()
+        let other = try lab.slot()
+        let server = try lab.listener()
+        let false1 = IPv4Address(10, 66, 0, 6)
+        try sandbox.place.perform {
+            for address in [false1, other.slot.address, sandbox.slot.address] {
+                $0.addAddress(
+                    LinkAddressing(
+                        address, prefixLength: 32, on: InterfaceIndex(rawValue: 2)))
+            }
+        }
+        for address in [false1, other.slot.address, sandbox.slot.address] {
+            let client = try sandbox.datagrams()
+            try client.bind(address, 0)
+            try client.send("no", to: Lab.server, 5000)
+        }
+        try sandbox.datagrams().send("yes", to: Lab.server, 5000)
+        #expect(try server.receive()?.text == "yes")
+        #expect(try server.receive(waiting: false) == nil)
+        #expect(try lab.drops(.falseSource) == 3)
+    }
+
+    @Test("the world is off until it is on, and off again at once, flows that run included")
+    func publicSwitch() throws {
+        let sandbox = try lab.slot(SlotSettings())
+        let witness = try lab.slot()
+        let server = try lab.listener()
+        let client = try sandbox.datagrams()
+        let other = try witness.datagrams()
+        func arrives(_ text: String) throws -> Bool {
+            try client.send(text, to: Lab.server, 5000)
+            try other.send("witness", to: Lab.server, 5000)
+            let first = try server.receive()?.text
+            if first == "witness" { return false }
+            #expect(try server.receive()?.text == "witness")
+            return first == text
+        }
+        #expect(try !arrives("one"))
+        try lab.network.change(sandbox.slot.index) { $0.isPublic = true }
+        #expect(try arrives("two"))
+        try lab.network.change(sandbox.slot.index) { $0.isPublic = false }
+        #expect(try !arrives("three"))
+        #expect(try lab.drops(.notAllowed) == 2)
+    }
+
+    @Test("strangers do not reach a sandbox through the node")
+    func strangers() throws {
+        let sandbox = try lab.slot()
+        let server = try sandbox.datagrams()
+        try server.bind(IPv4Address(0, 0, 0, 0), 5000)
+        try lab.world.perform {
+            $0.addRoute(
+                Route(
+                    to: IPv4Prefix(sandbox.slot.address), via: Lab.nodeAddress,
+                    through: InterfaceIndex(rawValue: 11)))
+        }
+        let stranger = try TestSocket(.datagrams, in: lab.world.namespace)
+        try stranger.send("no", to: sandbox.slot.address, 5000)
+        // The answer goes the same way, behind it.
+        let listener = try lab.listener()
+        try server.send("yes", to: Lab.server, 5000)
+        let question = try #require(try listener.receive())
+        try listener.send("answer", to: question.address, question.port)
+        #expect(try server.receive()?.text == "answer")
+        #expect(try lab.network.nodeDrops()[.strangers] == 1)
+    }
+
+    @Test("an error about a packet finds the flow that it is about")
+    func quotedPackets() throws {
+        let sandbox = try lab.slot()
+        let client = try sandbox.datagrams()
+        // Nobody listens there: the world says so.
+        try client.connect(Lab.server, 5999)
+        try client.send(Array("anybody".utf8))
+        let failure = try #require(throws: TestSocket.Failure.self) { try client.receive() }
+        // ECONNREFUSED
+        #expect(failure.errorNumber == 111)
+    }
+}
+
+/// Sends on another thread, what a test's thread receives.
+private final class Sender: @unchecked Sendable {
+    private let socket: TestSocket
+
+    init(_ socket: TestSocket) { self.socket = socket }
+
+    func send(_ bytes: [UInt8]) {
+        try? socket.send(bytes)
+        socket.finish()
+    }
+}
