@@ -81,10 +81,10 @@ extension HostNetwork {
         return after
     }
 
-    /// Those that stay keep their place.
+    /// Those that stay come first, in their order.
     private func tenants(
-        _ before: [VPCNumber?], _ wanted: Set<VPCNumber>, _ state: State
-    ) throws(HostNetworkError) -> [VPCNumber?] {
+        _ before: [VPCNumber], _ wanted: Set<VPCNumber>, _ state: State
+    ) throws(HostNetworkError) -> [VPCNumber] {
         guard wanted.count <= SlotSettings.mostVPCs else {
             throw .refused(
                 reason: "a sandbox is attached to at most \(SlotSettings.mostVPCs) VPCs")
@@ -105,25 +105,21 @@ extension HostNetwork {
             }
             plans.append(plan)
         }
-        var after = before.map { $0.flatMap { wanted.contains($0) ? $0 : nil } }
-        for number in wanted.sorted() where !after.contains(number) {
-            guard let place = after.firstIndex(of: nil) else { continue }
-            after[place] = number
-        }
-        return after
+        return before.filter(wanted.contains) + wanted.subtracting(before).sorted()
     }
 
     private func changeTenants(
-        _ key: [UInt8], _ before: [VPCNumber?], _ after: [VPCNumber?],
+        _ key: [UInt8], _ before: [VPCNumber], _ after: [VPCNumber],
         in transaction: inout NetfilterTransaction
     ) {
-        for (place, map) in rules.tenants.enumerated() where before[place] != after[place] {
-            if before[place] != nil {
-                transaction.deleteElements([NetfilterElement(key)], of: map)
-            }
-            if let number = after[place] {
+        for (place, map) in rules.tenants.enumerated() {
+            let old = place < before.count ? before[place] : nil
+            let new = place < after.count ? after[place] : nil
+            guard old != new else { continue }
+            if old != nil { transaction.deleteElements([NetfilterElement(key)], of: map) }
+            if let new {
                 transaction.addElements(
-                    [NetfilterElement(key, to: .value(number.mark.nativeBytes))], to: map)
+                    [NetfilterElement(key, to: .value(new.mark.nativeBytes))], to: map)
             }
         }
     }

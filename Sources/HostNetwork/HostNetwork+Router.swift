@@ -24,6 +24,9 @@ extension HostNetwork {
             try node.write([("ipv4/ip_forward", "1")])
         }
         try makeUplink()
+        try withSystem { () throws(SystemCallError) in
+            try node.turnOffVersion6(of: settings.uplinkName)
+        }
         var transaction = NetfilterTransaction()
         NodeRules(settings: settings).replace(in: &transaction)
         let whole = transaction
@@ -53,6 +56,7 @@ extension HostNetwork {
         inner.addRoute(Route(to: .everything, via: settings.nodeAddress, through: uplink))
         // A slot that is not there must not go back to the node, which sends it here again.
         inner.addRoute(Route(to: settings.slots, kind: .unreachable))
+        outer.settleLink(node.index)
         let (outerWhole, innerWhole) = (outer, inner)
         try withNetlink { () throws(NetlinkError) in
             try links.perform(innerWhole)
@@ -87,9 +91,16 @@ extension HostNetwork {
     func takeOver(_ known: Known) throws(HostNetworkError) {
         for vpc in known.vpcs { try vpc.validate() }
         for settings in known.slots.values { try settings.validate() }
-        let there = try withNetlink { () throws(NetlinkError) in try links.links() }
+        let (there, ways) = try withNetlink { () throws(NetlinkError) in
+            (try links.links(), try links.rules())
+        }
         var strangers = NetlinkBatch()
         for link in there where isStranger(link, known) { strangers.deleteLink(link.index) }
+        let tables = Set(known.vpcs.map(\.number.table))
+        // Tables below are the kernel's.
+        for way in ways where way.table >= VPCNumber.firstTable && !tables.contains(way.table) {
+            strangers.deleteRule(way)
+        }
         try performLinks(strangers)
         let names = Set(there.map(\.name))
         try state.with { (state) throws(HostNetworkError) in
@@ -118,9 +129,11 @@ extension HostNetwork {
 }
 
 extension NetworkNamespace {
-    /// Links that are made from now on have no addresses of version 6, and take none.
-    func turnOffVersion6() throws(SystemCallError) {
+    /// A link has no addresses of version 6 from now on, and takes none. By default those that are
+    /// made later.
+    func turnOffVersion6(of link: String = "default") throws(SystemCallError) {
+        // A kernel can be without it.
         guard Files.exists("/proc/sys/net/ipv6/conf") else { return }
-        try write([("ipv6/conf/default/disable_ipv6", "1")])
+        try write([("ipv6/conf/\(link)/disable_ipv6", "1")])
     }
 }

@@ -107,6 +107,9 @@ extension HostNetwork {
             }
             slots.append(SandboxSlot(index, address(of: index), namespace: namespace))
         }
+        var last = NetlinkBatch()
+        for index in indices { last.settleLink(index.link) }
+        try performLinks(last)
         return slots
     }
 

@@ -30,8 +30,8 @@ public final class HostNetwork: Sendable {
     /// What a slot has been given.
     struct SlotState {
         var settings = SlotSettings()
-        /// Where in the maps of tenants each of its networks stands.
-        var tenants = [VPCNumber?](repeating: nil, count: SlotSettings.mostVPCs)
+        /// Its networks, as they stand in the maps of tenants.
+        var tenants: [VPCNumber] = []
         /// The names of its buckets, in the order of `SlotLimits.all`.
         var buckets = [String?](repeating: nil, count: 4)
     }

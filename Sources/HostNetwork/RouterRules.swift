@@ -104,17 +104,30 @@ struct RouterRules {
         transaction.addRule(
             .source(is: SandboxNetwork.address) + [.counter, .verdict(.drop)], to: "from-slot",
             of: table)
+        addTenants(&transaction)
+    }
+
+    /// The number of a tenant's network is the mark of its packets and the zone of its flows.
+    private func addTenants(_ transaction: inout NetfilterTransaction) {
+        let noMark: [NetfilterExpression] = [.value([0, 0, 0, 0]), .store(.mark)]
         for tenants in tenants {
-            // The number of a network is its mark and its zone at once. A zone has two bytes, the
-            // lower ones of a mark on each machine that is supported.
-            transaction.addRule(
+            let rules: [[NetfilterExpression]] = [
+                noMark,
                 [
                     .loadBytes(.network, offset: 12, count: 4), .look(map: tenants.name),
-                    .loadBytes(.network, offset: 16, count: 4, into: .second),
-                    .isIn(set: prefixes.name), .store(.mark), .storeFlow(.zone),
-                    .verdict(.accept),
-                ], to: "from-slot", of: table)
+                    .store(.mark),
+                ],
+                // A slot's networks fill the maps from the first on.
+                [.load(.mark), .compare(.equal, [0, 0, 0, 0]), .verdict(.accept)],
+                // A zone has two bytes, the lower ones of a mark on each machine that is supported.
+                [
+                    .load(.mark), .loadBytes(.network, offset: 16, count: 4, into: .second),
+                    .isIn(set: prefixes.name), .load(.mark), .storeFlow(.zone), .verdict(.accept),
+                ],
+            ]
+            for rule in rules { transaction.addRule(rule, to: "from-slot", of: table) }
         }
+        transaction.addRule(noMark, to: "from-slot", of: table)
     }
 
     /// What may pass. Everything that is not allowed here is dropped.

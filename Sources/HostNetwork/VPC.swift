@@ -16,8 +16,9 @@ public struct VPCNumber: RawRepresentable, Hashable, Comparable, Sendable {
     }
 
     var mark: UInt32 { UInt32(rawValue) }
-    /// Tables below 256 are the kernel's.
-    var table: UInt32 { 0x10000 + mark }
+    /// Tables below are others'.
+    static let firstTable: UInt32 = 0x10000
+    var table: UInt32 { Self.firstTable + mark }
     /// Beyond those of slots.
     var link: InterfaceIndex { InterfaceIndex(rawValue: 0x4000_0000 + mark) }
     var rule: RoutingRule { RoutingRule(priority: 100 + mark, mark: mark, table: table) }

@@ -243,6 +243,17 @@ extension NetlinkBatch {
         }
     }
 
+    /// Has the kernel take note at once that a cable's other end came up. It does so a little later
+    /// by itself, and drops what is sent until then.
+    ///
+    /// Kernels before 6.9 are not to be had for it.
+    public mutating func settleLink(_ index: InterfaceIndex) {
+        // What is asked for does not matter: before it answers, the kernel looks.
+        add(RouteMessage.listLinks, [], "look at link", "\(index)") {
+            $0.linkHeader(index: index, flags: 0, change: 0)
+        }
+    }
+
     /// Moves a link to another namespace. Takes up to 30 ms: make links where they belong.
     public mutating func moveLink(_ index: InterfaceIndex, to namespace: NetworkNamespace) {
         add(RouteMessage.newLink, [], "move link", "\(index)") {

@@ -26,6 +26,20 @@ struct Place {
         try links.perform(batch)
     }
 
+    /// All that the kernel keeps here, without what moves by itself: counters, and the moment at
+    /// which it takes note that a link came up.
+    func inventory() throws -> [String] {
+        try [
+            tell("ip", ["-o", "link", "show"]), tell("ip", ["rule", "show"]),
+            tell("ip", ["route", "show", "table", "all"]),
+            tell("ip", ["neighbour", "show", "nud", "permanent"]), tell("bridge", ["fdb", "show"]),
+            tell("nft", ["list", "ruleset"]),
+        ].flatMap { $0.split(separator: "\n").map(String.init) }.map {
+            $0.replacing(/packets \d+ bytes \d+/, with: "")
+                .replacing(/\ state [A-Z]+|\ linkdown|,LOWER_UP|NO-CARRIER,|,M-DOWN/, with: "")
+        }
+    }
+
     /// What a program says that looks at the namespace.
     func tell(_ program: String, _ arguments: [String]) throws -> String {
         let path = "/proc/\(ProcessInfo.processInfo.processIdentifier)/fd/\(namespace.descriptor)"
@@ -51,6 +65,10 @@ final class Lab {
     init() throws {
         let node = try Place()
         let world = try Place()
+        // Addresses that links give themselves come when they like.
+        if Files.exists("/proc/sys/net/ipv6/conf") {
+            try node.namespace.write([("ipv6/conf/default/disable_ipv6", "1")])
+        }
         let (card, wire) = (InterfaceIndex(rawValue: 10), InterfaceIndex(rawValue: 11))
         try node.perform {
             $0.makeVeth(
@@ -67,6 +85,7 @@ final class Lab {
         }
         try node.perform {
             $0.addRoute(Route(to: .everything, via: Self.server, through: card))
+            $0.settleLink(card)
         }
         self.node = node
         self.world = world
@@ -118,4 +137,10 @@ struct Sandbox {
 
     func datagrams() throws -> TestSocket { try TestSocket(.datagrams, in: place.namespace) }
     func stream() throws -> TestSocket { try TestSocket(.stream, in: place.namespace) }
+}
+
+/// What one of two lists has and the other has not.
+func difference(_ first: [String], _ second: [String]) -> [String] {
+    first.filter { !second.contains($0) }.map { "+ " + $0 }
+        + second.filter { !first.contains($0) }.map { "- " + $0 }
 }

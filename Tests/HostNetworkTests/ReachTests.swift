@@ -178,15 +178,3 @@ import Testing
         #expect(failure.errorNumber == 111)
     }
 }
-
-/// Sends on another thread, what a test's thread receives.
-private final class Sender: @unchecked Sendable {
-    private let socket: TestSocket
-
-    init(_ socket: TestSocket) { self.socket = socket }
-
-    func send(_ bytes: [UInt8]) {
-        try? socket.send(bytes)
-        socket.finish()
-    }
-}

@@ -142,3 +142,15 @@ final class TestSocket {
         }
     }
 }
+
+/// Sends on another thread what a test's thread receives.
+final class Sender: @unchecked Sendable {
+    private let socket: TestSocket
+
+    init(_ socket: TestSocket) { self.socket = socket }
+
+    func send(_ bytes: [UInt8]) {
+        try? socket.send(bytes)
+        socket.finish()
+    }
+}
