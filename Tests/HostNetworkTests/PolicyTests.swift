@@ -15,8 +15,8 @@ import Testing
         server = try lab.listener()
     }
 
-    /// Which of the ports, of those that the world listens on, a datagram reaches. Another sandbox's
-    /// datagram behind it shows that none is still on its way.
+    /// Which of the ports, of those that the world listens on, a datagram reaches. A datagram of
+    /// another sandbox behind it shows that none is still on its way.
     private func reached(_ ports: [UInt16], _ listeners: [TestSocket]) throws -> [UInt16] {
         let client = try sandbox.datagrams()
         for port in ports { try client.send("\(port)", to: Lab.server, port) }
