@@ -62,7 +62,7 @@ final class Lab {
     let network: HostNetwork
     let path: String
 
-    init() throws {
+    init(_ settings: NodeNetworkSettings = Lab.settings) throws {
         let node = try Place()
         let world = try Place()
         // Addresses that links give themselves come when they like.
@@ -93,7 +93,7 @@ final class Lab {
             FileManager.default.temporaryDirectory
             .appendingPathComponent("router-\(UUID().uuidString)").path
         network = try HostNetwork.open(
-            Self.settings, node: node.namespace, pinnedAt: path)
+            settings, node: node.namespace, pinnedAt: path)
     }
 
     deinit { try? network.remove(pinnedAt: path) }

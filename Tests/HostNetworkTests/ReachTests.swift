@@ -177,4 +177,94 @@ import Testing
         // ECONNREFUSED
         #expect(failure.errorNumber == 111)
     }
+
+    @Test("a sandbox learns how large packets may be on their way")
+    func pathSize() throws {
+        let sandbox = try lab.slot()
+        try lab.node.perform {
+            $0.changeLink(InterfaceIndex(rawValue: 10), LinkChange(mtu: 1200))
+        }
+        let client = try sandbox.datagrams()
+        try client.forbidFragments()
+        try client.connect(Lab.server, 5000)
+        try client.send([UInt8](repeating: 7, count: 1300))
+        let failure = try #require(throws: TestSocket.Failure.self) { try client.receive() }
+        // EMSGSIZE
+        #expect(failure.errorNumber == 90)
+        #expect(
+            try sandbox.place.tell("ip", ["route", "get", "198.51.100.1"]).contains("mtu 1200"))
+    }
+
+    @Test("an answer that comes late is not the next sandbox's, in the same slot")
+    func lateAnswers() throws {
+        let slots = IPv4Prefix(containing: IPv4Address(100, 64, 0, 0), length: 28)
+        let lab = try Lab(NodeNetworkSettings(slots: slots))
+        let server = try lab.listener()
+        let first = try lab.slot()
+        let early = try first.datagrams()
+        try early.bind(IPv4Address(0, 0, 0, 0), 40000)
+        try early.send("question", to: Lab.server, 5000)
+        let question = try #require(try server.receive())
+        try lab.network.giveBack([first.slot.index])
+        // Numbers go round.
+        let others = try lab.network.makeSlots(13)
+        let second = try lab.slot()
+        #expect(second.slot.index == first.slot.index)
+        let client = try second.datagrams()
+        try client.bind(IPv4Address(0, 0, 0, 0), 40000)
+        try server.send("late", to: question.address, question.port)
+        let other = try second.datagrams()
+        try other.send("own", to: Lab.server, 5000)
+        let own = try #require(try server.receive())
+        try server.send("answer", to: own.address, own.port)
+        #expect(try other.receive()?.text == "answer")
+        #expect(try client.receive(waiting: false) == nil)
+        #expect(throws: HostNetworkError.exhausted(what: "address for a sandbox")) {
+            try lab.network.makeSlots(1)
+        }
+        #expect(others.count == 13)
+    }
+
+    @Test("a microVM reaches the world through the same layout", .needs(.tun))
+    func tap() throws {
+        let slot = try #require(try lab.network.makeSlots(1, .tap).first)
+        try lab.network.apply(SlotSettings(isPublic: true), to: slot.index)
+        let (own, gateway) = (SandboxNetwork.linkAddress, SandboxNetwork.gatewayLinkAddress)
+        // Who has the gateway's address? A guest that does not know asks.
+        let question =
+            [UInt8](repeating: 0xff, count: 6) + own.bytes + [8, 6, 0, 1, 8, 0, 6, 4, 0, 1]
+            + own.bytes + SandboxNetwork.address.bytes + [0, 0, 0, 0, 0, 0]
+            + SandboxNetwork.gateway.bytes
+        #expect(Frames.send(question, to: slot.tapDescriptor))
+        let answer = try #require(Frames.receive(from: slot.tapDescriptor))
+        #expect(answer.prefix(42).suffix(22).starts(with: [0, 2] + gateway.bytes))
+        // UDP from port 1000 to 5000, "hello", without a checksum of its own.
+        let packet = internetHeader(to: Lab.server, count: 13) + [3, 232, 19, 136, 0, 13, 0, 0]
+        let server = try lab.listener()
+        let frame = gateway.bytes + own.bytes + [8, 0] + packet + Array("hello".utf8)
+        #expect(Frames.send(frame, to: slot.tapDescriptor))
+        let received = try #require(try server.receive())
+        #expect(received.text == "hello" && received.address == Lab.nodeAddress)
+        try server.send("there", to: received.address, received.port)
+        let back = try #require(Frames.receive(from: slot.tapDescriptor))
+        #expect(Array(back.prefix(12)) == own.bytes + gateway.bytes)
+        #expect(Array(back[30..<34]) == SandboxNetwork.address.bytes)
+        #expect(String(decoding: back.suffix(5), as: UTF8.self) == "there")
+    }
+
+    /// From the sandbox, of UDP, with its checksum.
+    private func internetHeader(to destination: IPv4Address, count: UInt16) -> [UInt8] {
+        let total = 20 + count
+        var header: [UInt8] = [0x45, 0, UInt8(total >> 8), UInt8(total & 255), 0, 0, 0, 0, 64, 17]
+        header += [0, 0] + SandboxNetwork.address.bytes + destination.bytes
+        var sum: UInt32 = 0
+        for index in stride(from: 0, to: 20, by: 2) {
+            sum += UInt32(header[index]) << 8 | UInt32(header[index + 1])
+        }
+        sum = (sum & 0xffff) + (sum >> 16)
+        sum = ~((sum & 0xffff) + (sum >> 16))
+        header[10] = UInt8(truncatingIfNeeded: sum >> 8)
+        header[11] = UInt8(truncatingIfNeeded: sum)
+        return header
+    }
 }

@@ -39,6 +39,16 @@ final class TestSocket {
         }
     }
 
+    /// Too large packets are an error from now on, wherever on their way they are.
+    func forbidFragments() throws {
+        // IP_MTU_DISCOVER: IP_PMTUDISC_DO
+        var value: Int32 = 2
+        // SAFETY: the call reads the number, whose size it is given.
+        try Self.check(
+            unsafe setsockopt(descriptor.rawValue, Int32(IPPROTO_IP), 10, &value, 4),
+            "setsockopt")
+    }
+
     private init(_ descriptor: consuming Descriptor) {
         self.descriptor = descriptor
     }
@@ -152,5 +162,27 @@ final class Sender: @unchecked Sendable {
     func send(_ bytes: [UInt8]) {
         try? socket.send(bytes)
         socket.finish()
+    }
+}
+
+/// The end of a microVM's link, as its monitor has it.
+enum Frames {
+    /// Sends a frame, after a header that says nothing.
+    static func send(_ frame: [UInt8], to tap: Int32) -> Bool {
+        let bytes = [UInt8](repeating: 0, count: TapDevice.headerBytes) + frame
+        // SAFETY: the call reads the bytes.
+        return unsafe write(tap, bytes, bytes.count) == bytes.count
+    }
+
+    /// The next frame that has come, without its header.
+    static func receive(from tap: Int32) -> [UInt8]? {
+        var ready = pollfd(fd: tap, events: Int16(POLLIN), revents: 0)
+        // SAFETY: the call writes to the one structure.
+        guard unsafe poll(&ready, 1, 10000) == 1 else { return nil }
+        var bytes = [UInt8](repeating: 0, count: 2048)
+        // SAFETY: the call writes at most as many bytes as the array has.
+        let count = unsafe read(tap, &bytes, bytes.count)
+        return count < TapDevice.headerBytes
+            ? nil : Array(bytes[TapDevice.headerBytes..<count])
     }
 }

@@ -186,4 +186,9 @@ import Testing
         }
         #expect(Set(try filter.keys(of: set)) == Set(keys))
     }
+
+    @Test("flows that an address began are forgotten, and it is no error when there are none")
+    func flows() throws {
+        try filter.forgetFlows(from: IPv4Address(10, 0, 0, 1))
+    }
 }
