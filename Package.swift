@@ -182,6 +182,9 @@ let package = Package(
             name: "HostNetworkTests",
             dependencies: ["HostNetwork", "LinuxKernel", "Netlink", "TestSupport"],
             swiftSettings: strict),
+        .executableTarget(
+            name: "NetworkProbe", dependencies: ["HostNetwork", "LinuxKernel", "Netlink"],
+            path: "Tests/NetworkProbe", swiftSettings: strict),
         .testTarget(
             name: "GuestMemoryTests", dependencies: ["GuestMemory", "LinuxKernel", "TestSupport"],
             swiftSettings: strict),

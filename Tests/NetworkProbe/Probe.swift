@@ -1,0 +1,100 @@
+import Glibc
+import HostNetwork
+import LinuxKernel
+import Netlink
+
+func flushOutput() { fflush(nil) }
+
+func exitWithFailure() -> Never { exit(1) }
+
+struct Probe {
+    private let node: NetworkNamespace
+    private let network: HostNetwork
+    private let path: String
+    private let vpc: VPCPlan
+    private var slots: [SandboxSlot] = []
+    /// What was made by `new`, and is to be taken away.
+    private var extra: [SandboxSlot] = []
+
+    init(path: String) throws {
+        self.path = path
+        node = try NetworkNamespace.make(count: 1)[0]
+        network = try HostNetwork.open(
+            NodeNetworkSettings(), node: node, pinnedAt: path)
+        vpc = Self.plan(1)
+        try network.addVPC(vpc)
+    }
+
+    private static func plan(_ number: UInt16) -> VPCPlan {
+        guard let number = VPCNumber(rawValue: number) else { fatalError("a VPC has a number") }
+        let inside = IPv4Address(10, 255, 0, 1)
+        return VPCPlan(
+            number: number, identifier: 70000 + UInt32(number.rawValue),
+            prefixes: [IPv4Prefix(containing: IPv4Address(10, 0, 0, 0), length: 16)],
+            node: IPv4Address(127, 0, 0, 1), address: IPv4Address(10, 255, 0, 2),
+            proxies: [
+                VPCProxy(
+                    node: IPv4Address(127, 0, 0, 2), address: inside,
+                    linkAddress: LinkAddress(local: inside.rawValue))
+            ])
+    }
+
+    func introduce() {
+        print("\(node.descriptor) \(network.router.descriptor)")
+        flushOutput()
+    }
+
+    mutating func perform(_ words: [String]) throws -> String {
+        let number = words.count > 1 ? Int(words[1]) ?? 0 : 0
+        switch words.first {
+        case "slots":
+            while slots.count < number {
+                slots += try network.makeSlots(min(64, number - slots.count))
+            }
+            return "\(slots.count)"
+        case "attach":
+            return try timed { try network.attach(vpc.number, to: slots[number].index) }
+        case "detach":
+            return try timed { try network.detach(vpc.number, from: slots[number].index) }
+        case "open":
+            return try timed { try network.change(slots[number].index) { $0.isPublic = true } }
+        case "rules":
+            let rules = (0..<8).map {
+                EgressRule(
+                    $0 % 2 == 0 ? .allow : .deny,
+                    IPv4Prefix(IPv4Address(10, 1, UInt8($0), UInt8(number % 250))))
+            }
+            return try timed { try network.change(slots[number].index) { $0.rules = rules } }
+        case "new":
+            return try timed {
+                let made = try network.makeSlots(1)
+                try network.attach(vpc.number, to: made[0].index)
+                extra += made
+            }
+        case "clear":
+            defer { extra = [] }
+            return try timed { try network.giveBack(extra.map(\.index)) }
+        case "vpc":
+            let plan = Self.plan(UInt16(number))
+            let slot = slots[0].index
+            try network.change(slot) { $0.vpcs = [] }
+            let time = try timed {
+                try network.addVPC(plan)
+                try network.attach(plan.number, to: slot)
+            }
+            try network.detach(plan.number, from: slot)
+            try network.removeVPC(plan.number)
+            return time
+        default: return "unknown"
+        }
+    }
+
+    /// Nanoseconds.
+    private func timed(_ body: () throws -> Void) rethrows -> String {
+        let clock = ContinuousClock()
+        let time = try clock.measure(body).components
+        return "\(time.seconds * 1_000_000_000 + time.attoseconds / 1_000_000_000)"
+    }
+
+    func end() throws { try network.remove(pinnedAt: path) }
+}

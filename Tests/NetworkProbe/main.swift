@@ -1,0 +1,21 @@
+import HostNetwork
+import LinuxKernel
+import Netlink
+
+// A node of namespaces alone, for `scripts/bench-network`: it says where its router is, and then
+// does what it is told line by line, and says how long that took.
+
+do {
+    var probe = try Probe(path: CommandLine.arguments.dropFirst().first ?? "router")
+    probe.introduce()
+    while let line = readLine() {
+        let words = line.split(separator: " ").map(String.init)
+        if words.first == "end" { break }
+        print(try probe.perform(words))
+        flushOutput()
+    }
+    try probe.end()
+} catch {
+    print("failed: \(error)")
+    exitWithFailure()
+}
