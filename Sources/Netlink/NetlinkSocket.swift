@@ -3,8 +3,11 @@ public import LinuxKernel
 /// A socket to the kernel's networks, in one network namespace. Any thread may use it; one at a
 /// time does.
 public final class NetlinkSocket: Sendable {
-    /// The longest piece that is accepted: the kernel makes none beyond 32 KiB and a message.
-    static let pieceLimit = 1 << 17
+    /// The longest piece of a list that is accepted: the kernel makes none beyond 32 KiB and a
+    /// message.
+    static let pieceLimit = 1 << 16
+    /// The longest answer. Memory of this size costs nothing to have for a moment.
+    static let answerLimit = 1 << 14
     /// The most that a dump gives, in messages.
     static let dumpLimit = 1 << 20
 
@@ -108,7 +111,7 @@ struct Exchange {
     {
         var failures: [NetlinkSocket.Failure] = []
         try send(endpoint)
-        while let piece = try receive(endpoint) {
+        while let piece = try receive(endpoint, limit: NetlinkSocket.answerLimit) {
             var rest = piece[...]
             while !rest.isEmpty {
                 guard let message = NetlinkMessage(takingFrom: &rest) else {
@@ -137,7 +140,7 @@ struct Exchange {
         var messages: [NetlinkMessage] = []
         var interrupted = false
         try send(endpoint)
-        while let piece = try receive(endpoint) {
+        while let piece = try receive(endpoint, limit: NetlinkSocket.pieceLimit) {
             var rest = piece[...]
             while !rest.isEmpty {
                 guard let message = NetlinkMessage(takingFrom: &rest) else {
@@ -173,9 +176,11 @@ struct Exchange {
         }
     }
 
-    private func receive(_ endpoint: borrowing NetlinkEndpoint) throws(NetlinkError) -> [UInt8]? {
+    private func receive(
+        _ endpoint: borrowing NetlinkEndpoint, limit: Int
+    ) throws(NetlinkError) -> [UInt8]? {
         do throws(SystemCallError) {
-            return try endpoint.receive(limit: NetlinkSocket.pieceLimit)
+            return try endpoint.receive(limit: limit)
         } catch {
             throw failed(error)
         }

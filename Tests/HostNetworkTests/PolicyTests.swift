@@ -64,14 +64,22 @@ import Testing
         #expect(try lab.drops(.notAllowed) == 1)
     }
 
-    @Test("no rule allows metadata")
+    @Test("no rule allows metadata, another sandbox or a tunnel")
     func metadata() throws {
         try set([EgressRule(.allow)])
+        let other = try lab.slot()
+        let inside = try other.datagrams()
+        try inside.bind(IPv4Address(0, 0, 0, 0), 80)
+        try sandbox.datagrams().send("no", to: other.slot.address, 80)
+        try sandbox.datagrams().send("no", to: Lab.server, 4789)
         let listener = try lab.listener(Lab.metadata, port: 80)
         try sandbox.datagrams().send("no", to: Lab.metadata, 80)
         _ = try reached([], [])
         #expect(try listener.receive(waiting: false) == nil)
+        #expect(try inside.receive(waiting: false) == nil)
         #expect(try lab.drops(.refusedPrefix) == 1)
+        #expect(try lab.drops(.otherSandbox) == 1)
+        #expect(try lab.drops(.tunnel) == 1)
     }
 
     @Test("a rule that denies cuts flows that run, and each rule counts")
