@@ -94,13 +94,14 @@ public final class HostNetwork: Sendable {
         }
         // A group without links is no error here.
         _ = try withNetlink { () throws(NetlinkError) in try links.failures(of: changes) }
-        var transaction = NetfilterTransaction()
-        transaction.addTable(settings.table)
-        transaction.deleteTable(settings.table)
-        let whole = transaction
+        var onNode = NetfilterTransaction()
+        onNode.removeTable(settings.table)
+        var inRouter = onNode
+        inRouter.removeTable(settings.resolutionTable)
+        let (node, router) = (onNode, inRouter)
         try withNetlink { () throws(NetlinkError) in
-            try filter.perform(whole)
-            try nodeFilter.perform(whole)
+            try filter.perform(router)
+            try nodeFilter.perform(node)
         }
         try withSystem { () throws(SystemCallError) in try NetworkNamespace.unpin(path) }
     }

@@ -60,6 +60,7 @@ public struct NodeNetworkSettings: Hashable, Sendable {
     var nodeAddress: IPv4Address { uplink.address.advanced(by: 1) }
     var routerAddress: IPv4Address { uplink.address.advanced(by: 2) }
     var table: NetfilterTable { NetfilterTable(tableName) }
+    var resolutionTable: NetfilterTable { NetfilterTable(tableName, .addressResolution) }
 
     /// What no sandbox reaches by way of the node: this network, loopbacks, link-local and metadata
     /// addresses, groups and what is reserved, and what the operator names. None is within another.

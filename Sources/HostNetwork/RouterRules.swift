@@ -78,6 +78,26 @@ struct RouterRules {
         addForward(&transaction)
         addInput(&transaction)
         addLeaving(&transaction)
+        addResolution(&transaction)
+    }
+
+    /// A sandbox speaks of its own link address alone, and asks for the gateway's. Others that it
+    /// says it has would fill a table that the whole machine shares.
+    private func addResolution(_ transaction: inout NetfilterTransaction) {
+        let table = settings.resolutionTable
+        transaction.replaceTable(table)
+        transaction.addChain(
+            "arriving", of: table, at: NetfilterHook(.filter, .resolution, priority: 0))
+        // The sender's address stands 14 bytes in, the one that is asked for 24.
+        for (offset, address) in [
+            (UInt32(14), SandboxNetwork.address), (24, SandboxNetwork.gateway),
+        ] {
+            transaction.addRule(
+                .input(is: Self.slotGroup) + [
+                    .loadBytes(.network, offset: offset, count: 4),
+                    .compare(.notEqual, address.bytes), .counter, .verdict(.drop),
+                ], to: "arriving", of: table)
+        }
     }
 
     /// Before flows are looked up: slots get their addresses, and their packets their tenants'.

@@ -4,10 +4,10 @@ internal import LinuxKernel
 public final class SlotPool: Sendable {
     private let network: HostNetwork
     private let kind: SlotKind
-    private let size: Int
-    private let state = Locked(State())
+    private let state: Locked<State>
 
     private struct State {
+        var size: Int
         var ready: [SandboxSlot] = []
         var missed = 0
     }
@@ -16,13 +16,26 @@ public final class SlotPool: Sendable {
     public init(_ network: HostNetwork, _ kind: SlotKind = .namespace, size: Int) {
         self.network = network
         self.kind = kind
-        self.size = size
+        state = Locked(State(size: max(0, size)))
     }
 
-    /// Makes what is missing, by parts: who takes meanwhile finds what is ready.
+    /// How many slots are to be ready after the next fill.
+    public var size: Int {
+        get { state.with { $0.size } }
+        set { state.with { $0.size = max(0, newValue) } }
+    }
+
+    /// Makes what is missing, by parts: who takes meanwhile finds what is ready. Takes away what is
+    /// too much.
     public func fill() throws(HostNetworkError) {
         while true {
-            let missing = size - state.with { $0.ready.count }
+            let (missing, surplus) = state.with { state in
+                let missing = state.size - state.ready.count
+                let surplus = Array(state.ready.suffix(max(0, -missing)))
+                state.ready.removeLast(surplus.count)
+                return (missing, surplus)
+            }
+            if !surplus.isEmpty { try network.giveBack(surplus.map(\.index)) }
             guard missing > 0 else { return }
             let made = try network.makeSlots(min(missing, 16), kind)
             state.with { $0.ready.append(contentsOf: made) }

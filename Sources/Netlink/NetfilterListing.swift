@@ -31,7 +31,7 @@ extension NetlinkSocket {
         of chain: String, in table: NetfilterTable
     ) throws(NetlinkError) -> [NetfilterRule] {
         try list(NetfilterMessage.listRules, "rules", NetfilterRule.init) {
-            $0.netfilterHeader()
+            $0.netfilterHeader(table.family.rawValue)
             $0.attribute(1, table.name)
             $0.attribute(2, chain)
         }
@@ -43,7 +43,7 @@ extension NetlinkSocket {
         let lists: [[[UInt8]]] = try list(
             NetfilterMessage.listElements, "elements", Self.keys
         ) {
-            $0.netfilterHeader()
+            $0.netfilterHeader(set.table.family.rawValue)
             $0.attribute(1, set.table.name)
             $0.attribute(2, set.name)
         }

@@ -125,7 +125,6 @@ extension NetlinkWriter {
     fileprivate mutating func elements(
         _ elements: [NetfilterElement], of set: NetfilterSet, deleting: Bool
     ) {
-        attribute(1, set.table.name)
         attribute(2, set.name)
         nest(3) {
             for element in elements { $0.element(element, of: set, deleting: deleting) }
@@ -133,7 +132,6 @@ extension NetlinkWriter {
     }
 
     fileprivate mutating func set(_ set: NetfilterSet, number: UInt32) {
-        attribute(1, set.table.name)
         attribute(2, set.name)
         attribute(3, network: set.flags)
         attribute(4, network: set.key.number)
@@ -183,14 +181,13 @@ extension [UInt8] {
 extension NetfilterTransaction {
     public mutating func addSet(_ set: NetfilterSet) {
         let number = UInt32(count + 1)
-        add(NetfilterMessage.newSet, .create, "add set", set.name) {
+        add(NetfilterMessage.newSet, .create, "add set", set.name, of: set.table) {
             $0.set(set, number: number)
         }
     }
 
     public mutating func deleteSet(_ set: NetfilterSet) {
-        add(NetfilterMessage.deleteSet, [], "delete set", set.name) {
-            $0.attribute(1, set.table.name)
+        add(NetfilterMessage.deleteSet, [], "delete set", set.name, of: set.table) {
             $0.attribute(2, set.name)
         }
     }
@@ -216,7 +213,7 @@ extension NetfilterTransaction {
         while !rest.isEmpty {
             let part = Array(rest.prefix(Self.elementsAtOnce))
             rest = rest.dropFirst(part.count)
-            add(type, flags, action, set.name) {
+            add(type, flags, action, set.name, of: set.table) {
                 $0.elements(part, of: set, deleting: type == NetfilterMessage.deleteElement)
             }
         }
@@ -224,8 +221,7 @@ extension NetfilterTransaction {
 
     /// Takes all elements away.
     public mutating func clearSet(_ set: NetfilterSet) {
-        add(NetfilterMessage.deleteElement, [], "clear set", set.name) {
-            $0.attribute(1, set.table.name)
+        add(NetfilterMessage.deleteElement, [], "clear set", set.name, of: set.table) {
             $0.attribute(2, set.name)
         }
     }

@@ -1,22 +1,39 @@
-/// A table of the packet filter, for version 4 of the Internet Protocol. All its content goes with
-/// it.
+/// A table of the packet filter. All its content goes with it.
 public struct NetfilterTable: Hashable, Sendable {
-    public let name: String
+    /// What its rules see. Corresponds to `NFPROTO_…`.
+    public enum Family: UInt8, Sendable {
+        /// Version 4 of the Internet Protocol.
+        case internet = 2
+        /// Questions after link addresses, and answers.
+        case addressResolution = 3
+    }
 
-    public init(_ name: String) {
+    public let name: String
+    public let family: Family
+
+    public init(_ name: String, _ family: Family = .internet) {
         self.name = name
+        self.family = family
     }
 }
 
 /// Where and when the rules of a chain are asked.
 public struct NetfilterHook: Hashable, Sendable {
-    /// Corresponds to `NF_INET_…`.
-    public enum Place: UInt32, Sendable {
-        case prerouting = 0
-        case input = 1
-        case forward = 2
-        case output = 3
-        case postrouting = 4
+    /// Corresponds to `NF_INET_…` and `NF_ARP_…`.
+    public enum Place: Sendable {
+        case prerouting, input, forward, output, postrouting
+        /// The only one of ``NetfilterTable/Family/addressResolution``: what has arrived.
+        case resolution
+
+        var number: UInt32 {
+            switch self {
+            case .prerouting, .resolution: 0
+            case .input: 1
+            case .forward: 2
+            case .output: 3
+            case .postrouting: 4
+            }
+        }
     }
 
     public enum Kind: String, Sendable {
@@ -64,7 +81,7 @@ enum NetfilterMessage {
 
 extension NetlinkWriter {
     /// struct nfgenmsg: a family, version 0, and the subsystem of what is begun or ended.
-    mutating func netfilterHeader(family: UInt8 = AddressFamily.ipv4, subsystem: UInt16 = 0) {
+    mutating func netfilterHeader(_ family: UInt8, subsystem: UInt16 = 0) {
         put(family)
         put(UInt8(0))
         put(subsystem.byteSwapped)
@@ -93,37 +110,41 @@ public struct NetfilterTransaction: Sendable {
 
     private mutating func frame(_ type: UInt16) {
         batch.add(type, [], "change", "packet filter") {
-            $0.netfilterHeader(family: 0, subsystem: 10)
+            $0.netfilterHeader(0, subsystem: 10)
         }
     }
 
     mutating func add(
         _ type: UInt16, _ flags: NetlinkFlags, _ action: StaticString, _ subject: String,
-        _ body: (inout NetlinkWriter) -> Void
+        of table: NetfilterTable, _ body: (inout NetlinkWriter) -> Void
     ) {
         batch.add(type, flags, action, subject) {
-            $0.netfilterHeader()
+            $0.netfilterHeader(table.family.rawValue)
+            $0.attribute(1, table.name)
             body(&$0)
         }
     }
 
     /// Makes a table, or takes the one that is there.
     public mutating func addTable(_ table: NetfilterTable) {
-        add(NetfilterMessage.newTable, .create, "add table", table.name) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.newTable, .create, "add table", table.name, of: table) { _ in
         }
     }
 
     /// Makes a table that is empty, whatever there was.
     public mutating func replaceTable(_ table: NetfilterTable) {
-        addTable(table)
-        deleteTable(table)
+        removeTable(table)
         addTable(table)
     }
 
+    /// Takes a table away, if it is there.
+    public mutating func removeTable(_ table: NetfilterTable) {
+        addTable(table)
+        deleteTable(table)
+    }
+
     public mutating func deleteTable(_ table: NetfilterTable) {
-        add(NetfilterMessage.deleteTable, [], "delete table", table.name) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.deleteTable, [], "delete table", table.name, of: table) { _ in
         }
     }
 
@@ -131,12 +152,11 @@ public struct NetfilterTransaction: Sendable {
     public mutating func addChain(
         _ name: String, of table: NetfilterTable, at hook: NetfilterHook? = nil
     ) {
-        add(NetfilterMessage.newChain, .create, "add chain", name) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.newChain, .create, "add chain", name, of: table) {
             $0.attribute(3, name)
             guard let hook else { return }
             $0.nest(4) {
-                $0.attribute(1, network: hook.place.rawValue)
+                $0.attribute(1, network: hook.place.number)
                 $0.attribute(2, network: UInt32(bitPattern: hook.priority))
             }
             $0.attribute(5, network: UInt32(hook.dropsByDefault ? 0 : 1))
@@ -146,8 +166,7 @@ public struct NetfilterTransaction: Sendable {
 
     /// Takes a chain away that nothing leads to any more.
     public mutating func deleteChain(_ name: String, of table: NetfilterTable) {
-        add(NetfilterMessage.deleteChain, [], "delete chain", name) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.deleteChain, [], "delete chain", name, of: table) {
             $0.attribute(3, name)
         }
     }
@@ -159,8 +178,7 @@ public struct NetfilterTransaction: Sendable {
         _ expressions: [NetfilterExpression], to chain: String, of table: NetfilterTable,
         label: [UInt8] = []
     ) {
-        add(NetfilterMessage.newRule, [.create, .append], "add rule", chain) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.newRule, [.create, .append], "add rule", chain, of: table) {
             $0.attribute(2, chain)
             $0.nest(4) { $0.expressions(expressions) }
             if !label.isEmpty { $0.attribute(7, label) }
@@ -169,8 +187,7 @@ public struct NetfilterTransaction: Sendable {
 
     /// Takes all rules of a chain away.
     public mutating func clearChain(_ chain: String, of table: NetfilterTable) {
-        add(NetfilterMessage.deleteRule, [], "clear chain", chain) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.deleteRule, [], "clear chain", chain, of: table) {
             $0.attribute(2, chain)
         }
     }
@@ -179,8 +196,7 @@ public struct NetfilterTransaction: Sendable {
     public mutating func addBucket(
         _ bucket: TokenBucket, named name: String, of table: NetfilterTable
     ) {
-        add(NetfilterMessage.newObject, [.create, .exclusive], "add bucket", name) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.newObject, [.create, .exclusive], "add bucket", name, of: table) {
             $0.attribute(2, name)
             // NFT_OBJECT_LIMIT
             $0.attribute(3, network: UInt32(4))
@@ -189,8 +205,7 @@ public struct NetfilterTransaction: Sendable {
     }
 
     public mutating func deleteBucket(named name: String, of table: NetfilterTable) {
-        add(NetfilterMessage.deleteObject, [], "delete bucket", name) {
-            $0.attribute(1, table.name)
+        add(NetfilterMessage.deleteObject, [], "delete bucket", name, of: table) {
             $0.attribute(2, name)
             $0.attribute(3, network: UInt32(4))
         }

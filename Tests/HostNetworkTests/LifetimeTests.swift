@@ -83,6 +83,9 @@ import Testing
             _ = try pool.take(SlotSettings(rules: [EgressRule(.deny, ports: 1...2)]))
         }
         #expect(pool.count == 5)
+        pool.size = 2
+        try pool.fill()
+        #expect(pool.count == 2 && lab.network.slots.count == 8)
         try pool.drain()
         try lab.network.giveBack(taken.map(\.index) + [late.index])
         #expect(lab.network.slots.isEmpty)

@@ -230,11 +230,8 @@ import Testing
         let slot = try #require(try lab.network.makeSlots(1, .tap).first)
         try lab.network.apply(SlotSettings(isPublic: true), to: slot.index)
         let (own, gateway) = (SandboxNetwork.linkAddress, SandboxNetwork.gatewayLinkAddress)
-        // Who has the gateway's address? A guest that does not know asks.
-        let question =
-            [UInt8](repeating: 0xff, count: 6) + own.bytes + [8, 6, 0, 1, 8, 0, 6, 4, 0, 1]
-            + own.bytes + SandboxNetwork.address.bytes + [0, 0, 0, 0, 0, 0]
-            + SandboxNetwork.gateway.bytes
+        // A guest that does not know the gateway's link address asks.
+        let question = question(from: SandboxNetwork.address, after: SandboxNetwork.gateway)
         #expect(Frames.send(question, to: slot.tapDescriptor))
         let answer = try #require(Frames.receive(from: slot.tapDescriptor))
         #expect(answer.prefix(42).suffix(22).starts(with: [0, 2] + gateway.bytes))
@@ -250,6 +247,40 @@ import Testing
         #expect(Array(back.prefix(12)) == own.bytes + gateway.bytes)
         #expect(Array(back[30..<34]) == SandboxNetwork.address.bytes)
         #expect(String(decoding: back.suffix(5), as: UTF8.self) == "there")
+    }
+
+    @Test(
+        "a microVM is asked nothing, and says of no address but its own that it has it",
+        .needs(.tun, .ip))
+    func resolution() throws {
+        let slot = try #require(try lab.network.makeSlots(1, .tap).first)
+        let router = try Place(lab.network.router)
+        func neighbours() throws -> [String] {
+            try router.tell("ip", ["-o", "neighbour", "show", "dev", slot.index.linkName])
+                .split(separator: "\n").map(String.init)
+        }
+        let before = try neighbours()
+        for number in UInt8(1)...9 {
+            let false1 = IPv4Address(172, 31, 255, 100 + number)
+            let question = question(from: false1, after: SandboxNetwork.gateway)
+            #expect(Frames.send(question, to: slot.tapDescriptor))
+        }
+        // The router's address towards the node is nothing to a sandbox.
+        let curious = question(
+            from: SandboxNetwork.address, after: IPv4Address(100, 127, 255, 254))
+        #expect(Frames.send(curious, to: slot.tapDescriptor))
+        let honest = question(from: SandboxNetwork.address, after: SandboxNetwork.gateway)
+        #expect(Frames.send(honest, to: slot.tapDescriptor))
+        let answer = try #require(Frames.receive(from: slot.tapDescriptor))
+        #expect(Array(answer[28..<32]) == SandboxNetwork.gateway.bytes)
+        #expect(try neighbours() == before && before.count == 1)
+    }
+
+    /// Who has an address? Tell another one.
+    private func question(from sender: IPv4Address, after target: IPv4Address) -> [UInt8] {
+        let own = SandboxNetwork.linkAddress.bytes
+        return [UInt8](repeating: 0xff, count: 6) + own + [8, 6, 0, 1, 8, 0, 6, 4, 0, 1] + own
+            + sender.bytes + [0, 0, 0, 0, 0, 0] + target.bytes
     }
 
     /// From the sandbox, of UDP, with its checksum.

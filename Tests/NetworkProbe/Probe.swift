@@ -109,7 +109,8 @@ struct Probe {
                     $0 % 2 == 0 ? .allow : .deny,
                     IPv4Prefix(IPv4Address(10, 1, UInt8($0), UInt8(number % 250))))
             }
-            return try timed { try network.change(slots[number].index) { $0.rules = rules } }
+            let slot = slots[number % slots.count].index
+            return try timed { try network.change(slot) { $0.rules = rules } }
         case "new":
             return try timed {
                 let made = try network.makeSlots(1)
