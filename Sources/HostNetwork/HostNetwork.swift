@@ -33,7 +33,7 @@ public final class HostNetwork: Sendable {
         /// Its networks, as they stand in the maps of tenants.
         var tenants: [VPCNumber] = []
         /// The names of its buckets, in the order of `SlotLimits.all`.
-        var buckets = [String?](repeating: nil, count: 4)
+        var buckets = SlotLimits().all.map { _ in String?.none }
     }
 
     /// Sandboxes and networks that an agent knows of when it begins.

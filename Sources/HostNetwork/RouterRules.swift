@@ -57,7 +57,7 @@ struct RouterRules {
 
     /// Slot to its buckets, in the order of `SlotLimits.all`.
     var bucketMaps: [NetfilterSet] {
-        ["outward-bytes", "outward-packets", "inward-bytes", "inward-packets"].map {
+        ["outward-bytes", "outward-packets", "inward-bytes", "inward-packets", "new-flows"].map {
             NetfilterSet($0, of: table, key: .address, leadingTo: .buckets)
         }
     }
@@ -156,12 +156,17 @@ struct RouterRules {
             "forward", of: table,
             at: NetfilterHook(.filter, .forward, priority: 0, dropsByDefault: true))
         transaction.addChain("outward", of: table)
-        for (index, map) in bucketMaps.enumerated() {
-            let isOutward = index < 2
+        let (outward, inward) = (UInt32(12), UInt32(16))
+        let places: [(address: UInt32, which: [NetfilterExpression])] = [
+            (outward, .input(is: Self.slotGroup)), (outward, .input(is: Self.slotGroup)),
+            (inward, .output(is: Self.slotGroup)), (inward, .output(is: Self.slotGroup)),
+            (outward, .input(is: Self.slotGroup) + .isNew),
+        ]
+        for (map, place) in zip(bucketMaps, places) {
             transaction.addRule(
-                (isOutward ? .input(is: Self.slotGroup) : .output(is: Self.slotGroup)) + [
-                    .loadBytes(.network, offset: isOutward ? 12 : 16, count: 4),
-                    .apply(map: map.name), .verdict(.drop),
+                place.which + [
+                    .loadBytes(.network, offset: place.address, count: 4), .apply(map: map.name),
+                    .verdict(.drop),
                 ], to: "forward", of: table)
         }
         transaction.addRule(
@@ -327,9 +332,12 @@ extension [NetfilterExpression] {
         ]
     }
 
-    static var isEstablished: Self {
-        let states: FlowState = [.established, .related]
-        return [
+    static var isEstablished: Self { state(in: [.established, .related]) }
+
+    static var isNew: Self { state(in: .new) }
+
+    private static func state(in states: FlowState) -> Self {
+        [
             .loadFlow(.state), .mask(states.rawValue.nativeBytes),
             .compare(.notEqual, [0, 0, 0, 0]),
         ]

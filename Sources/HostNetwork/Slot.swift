@@ -122,11 +122,15 @@ public struct SlotLimits: Hashable, Sendable {
     public var outwardPackets: TokenBucket?
     public var inwardBytes: TokenBucket?
     public var inwardPackets: TokenBucket?
+    /// How many flows it may begin: those of all sandboxes share one table.
+    public var newFlows: TokenBucket?
 
     public init() {}
 
     /// In the order of `RouterRules.bucketMaps`.
-    var all: [TokenBucket?] { [outwardBytes, outwardPackets, inwardBytes, inwardPackets] }
+    var all: [TokenBucket?] {
+        [outwardBytes, outwardPackets, inwardBytes, inwardPackets, newFlows]
+    }
 }
 
 /// All that a slot can be given.
@@ -159,11 +163,18 @@ public struct SlotSettings: Hashable, Sendable {
         for rule in rules where rule.ports != nil && ![.tcp, .udp].contains(rule.transport) {
             throw .refused(reason: "a rule on ports must name TCP or UDP")
         }
-        for case .some(let bucket) in limits.all {
-            guard bucket.perSecond > 0, bucket.unit == .packets || bucket.burst >= 65536 else {
+        let units: [TokenBucket.Unit] = [.bytes, .packets, .bytes, .packets, .packets]
+        for case (.some(let bucket), let unit) in zip(limits.all, units) {
+            guard bucket.unit == unit else {
+                throw .refused(reason: "a limit of \(unit) cannot be one of \(bucket.unit)")
+            }
+            guard bucket.perSecond > 0, bucket.burst > 0 else {
+                throw .refused(reason: "a limit must be above 0")
+            }
+            guard unit == .packets || bucket.burst >= 65536 else {
                 throw .refused(
-                    reason: "a limit must be above 0, and hold at least 65536 bytes at once, which "
-                        + "the largest packet has")
+                    reason: "a limit must hold at least 65536 bytes at once, which the largest "
+                        + "packet has")
             }
         }
     }

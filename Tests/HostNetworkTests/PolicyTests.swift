@@ -109,6 +109,8 @@ import Testing
             { $0.rules = Array(repeating: EgressRule(.deny), count: 257) },
             { $0.limits.outwardBytes = TokenBucket(.bytes, perSecond: 1, burst: 1000) },
             { $0.limits.inwardPackets = TokenBucket(.packets, perSecond: 0, burst: 1000) },
+            { $0.limits.newFlows = TokenBucket(.packets, perSecond: 1, burst: 0) },
+            { $0.limits.newFlows = TokenBucket(.bytes, perSecond: 1, burst: 65536) },
         ]
         for change in wrong {
             #expect(throws: HostNetworkError.self) {
@@ -157,6 +159,23 @@ import Testing
         try server.send("end", to: question.address, question.port)
         var arrived = 0
         while try client.receive()?.text != "end" { arrived += 1 }
+        #expect((5..<20).contains(arrived))
+    }
+
+    @Test("a sandbox begins as many flows as its bucket holds, and those that are answered go on")
+    func flowLimits() throws {
+        let running = try sandbox.datagrams()
+        try running.send("first", to: Lab.server, 5000)
+        let question = try #require(try server.receive())
+        try server.send("answer", to: question.address, question.port)
+        #expect(try running.receive()?.text == "answer")
+        try lab.network.change(sandbox.slot.index) {
+            $0.limits.newFlows = TokenBucket(.packets, perSecond: 1, burst: 5)
+        }
+        for _ in 0..<40 { try sandbox.datagrams().send("new", to: Lab.server, 5000) }
+        try running.send("end", to: Lab.server, 5000)
+        var arrived = 0
+        while try server.receive()?.text != "end" { arrived += 1 }
         #expect((5..<20).contains(arrived))
     }
 }
