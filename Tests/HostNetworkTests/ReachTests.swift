@@ -40,6 +40,27 @@ import Testing
         }
     }
 
+    @Test("a sandbox asks the gateway for names, and who answers there can ask the world")
+    func names() throws {
+        let sandbox = try lab.slot(SlotSettings())
+        let forwarder = try TestSocket(.datagrams, in: lab.network.router)
+        try forwarder.bind(SandboxNetwork.gateway, 53)
+        let client = try sandbox.datagrams()
+        try client.send("name?", to: SandboxNetwork.gateway, 53)
+        let question = try #require(try forwarder.receive())
+        #expect(question.text == "name?" && question.address == sandbox.slot.address)
+        let upstream = try TestSocket(.datagrams, in: lab.network.router)
+        let server = try lab.listener()
+        try upstream.send("upstream?", to: Lab.server, 5000)
+        let asked = try #require(try server.receive())
+        #expect(asked.address == Lab.nodeAddress)
+        try server.send("1.2.3.4", to: asked.address, asked.port)
+        #expect(try upstream.receive()?.text == "1.2.3.4")
+        try forwarder.send("1.2.3.4", to: question.address, question.port)
+        let answer = try #require(try client.receive())
+        #expect(answer.text == "1.2.3.4" && answer.address == SandboxNetwork.gateway)
+    }
+
     @Test("not the node, by any of its addresses, nor the router")
     func node() throws {
         let sandbox = try lab.slot()
