@@ -94,20 +94,22 @@ extension HostNetwork {
         let (there, ways) = try withNetlink { () throws(NetlinkError) in
             (try links.links(), try links.rules())
         }
-        var strangers = NetlinkBatch()
-        for link in there where isStranger(link, known) { strangers.deleteLink(link.index) }
+        // Slots that nobody has may be on their way out by themselves: their namespaces ended.
+        try removeLinks(there.filter { isStranger($0, known) }.map(\.index))
         let tables = Set(known.vpcs.map(\.number.table))
-        // Tables below are the kernel's.
+        var changes = NetlinkBatch()
         for way in ways where way.table >= VPCNumber.firstTable && !tables.contains(way.table) {
-            strangers.deleteRule(way)
+            changes.deleteRule(way)
         }
-        try performLinks(strangers)
-        let names = Set(there.map(\.name))
+        try performLinks(changes)
+        let names = Set(there.filter { !isStranger($0, known) }.map(\.name))
         try state.with { (state) throws(HostNetworkError) in
             var transaction = NetfilterTransaction()
             rules.replace(in: &transaction)
             for vpc in known.vpcs {
-                try makeTunnel(vpc, isThere: names.contains(vpc.linkName))
+                try makeTunnel(
+                    vpc, isThere: names.contains(vpc.linkName),
+                    hasRule: ways.contains(vpc.number.rule))
                 add(vpc, in: &transaction)
                 state.vpcs[vpc.number] = vpc
             }

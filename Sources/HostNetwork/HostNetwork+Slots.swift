@@ -20,7 +20,7 @@ extension HostNetwork {
             return slots
         } catch {
             // What failed is what is told of.
-            try? removeLinks(of: indices)
+            try? removeLinks(indices.map(\.link))
             state.with { for index in indices { $0.slots[index] = nil } }
             throw error
         }
@@ -33,7 +33,7 @@ extension HostNetwork {
         transaction.deleteElements(
             indices.map { NetfilterElement($0.link.rawValue.nativeBytes) }, of: rules.addresses)
         try performFilter(transaction)
-        try removeLinks(of: indices)
+        try removeLinks(indices.map(\.link))
         // An answer that comes late must not be the next sandbox's.
         for index in indices {
             try withNetlink { () throws(NetlinkError) in
@@ -47,10 +47,11 @@ extension HostNetwork {
     public var slots: [SlotIndex] { state.with { $0.slots.keys.sorted() } }
 
     /// Deleting a link takes up to 30 ms, and deleting many at once hardly more.
-    private func removeLinks(of indices: [SlotIndex]) throws(HostNetworkError) {
+    func removeLinks(_ indices: [InterfaceIndex]) throws(HostNetworkError) {
+        guard !indices.isEmpty else { return }
         var batch = NetlinkBatch()
         for index in indices {
-            batch.changeLink(index.link, LinkChange(group: RouterRules.leavingGroup))
+            batch.changeLink(index, LinkChange(group: RouterRules.leavingGroup))
         }
         batch.deleteLinks(ofGroup: RouterRules.leavingGroup)
         let whole = batch

@@ -13,7 +13,7 @@ extension HostNetwork {
                 throw .refused(
                     reason: "\(other.number), tunnel \(other.identifier), is there already")
             }
-            try makeTunnel(plan, isThere: false)
+            try makeTunnel(plan)
             do throws(HostNetworkError) {
                 var transaction = NetfilterTransaction()
                 add(plan, in: &transaction)
@@ -49,7 +49,10 @@ extension HostNetwork {
     /// Tenants' networks that this node takes part in.
     public var vpcs: [VPCPlan] { state.with { $0.vpcs.values.sorted { $0.number < $1.number } } }
 
-    func makeTunnel(_ plan: VPCPlan, isThere: Bool) throws(HostNetworkError) {
+    /// What was made before the last agent ended is made complete.
+    func makeTunnel(
+        _ plan: VPCPlan, isThere: Bool = false, hasRule: Bool = false
+    ) throws(HostNetworkError) {
         let link = plan.number.link
         if !isThere {
             var outer = NetlinkBatch()
@@ -66,7 +69,7 @@ extension HostNetwork {
         inner.changeLink(link, LinkChange(isUp: true))
         inner.addAddress(LinkAddressing(plan.address, prefixLength: 32, on: link))
         plan.route(in: &inner)
-        if !isThere { inner.addRule(plan.number.rule) }
+        if !hasRule { inner.addRule(plan.number.rule) }
         do throws(HostNetworkError) {
             try performLinks(inner)
         } catch {

@@ -120,6 +120,41 @@ import Testing
                 == Place(fresh.network.router).tell("nft", ["list", "ruleset"]))
     }
 
+    @Test(
+        "after an agent that was killed at work nothing is left",
+        arguments: ["slots 300", "new", "vpc 3", "attach 5", "rules 5", "clear"])
+    func killed(work: String) throws {
+        let path = lab.path + "-killed"
+        let agent = try ChildProcess(Products.toolPath("NetworkProbe"), arguments: [path])
+        try agent.waitForOutput("\n")
+        let number = try #require(agent.output.split(separator: " ").first)
+        let node = try #require(
+            try NetworkNamespace.pinned(at: "/proc/\(agent.pid)/fd/\(number)"))
+        // The last is nothing that it knows.
+        agent.write("slots 32\nnew\nattach 3\nready\n")
+        try agent.waitForOutput("unknown")
+        // It is at it, or about to begin, or done.
+        agent.write(work + "\n")
+        try agent.send(signal: 9)
+        _ = try agent.finish()
+        let next = try HostNetwork.open(NodeNetworkSettings(), node: node, pinnedAt: path)
+        let router = try Place(next.router)
+        let fresh = try HostNetwork.open(
+            NodeNetworkSettings(), node: Place().namespace, pinnedAt: path + "-fresh")
+        let expected = try Place(fresh.router)
+        #expect(Set(try router.links.links().map(\.name)) == ["lo", "uplink"])
+        #expect(try router.links.rules() == expected.links.rules())
+        #expect(try router.links.routes() == expected.links.routes())
+        #expect(try router.links.neighbours().isEmpty)
+        #expect(
+            try router.tell("nft", ["list", "ruleset"])
+                == expected.tell("nft", ["list", "ruleset"]))
+        // And all of it can be made again.
+        #expect(try next.makeSlots(40).count == 40)
+        try next.remove(pinnedAt: path)
+        try fresh.remove(pinnedAt: path + "-fresh")
+    }
+
     @Test("a router that is removed leaves nothing on the node")
     func removal() throws {
         let other = try Place()
