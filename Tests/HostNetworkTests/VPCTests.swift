@@ -275,6 +275,41 @@ private struct Tenant {
         try next.addVPC(lost.plan)
     }
 
+    @Test("flows are spread over the proxies of a tenant's network, each a neighbour that stays")
+    func severalProxies() throws {
+        var plan = try Tenant(lab, 1).plan
+        let second = IPv4Address(10, 255, 0, 9)
+        plan.proxies.append(
+            VPCProxy(
+                node: IPv4Address(192, 0, 1, 9), address: second,
+                linkAddress: LinkAddress(local: second.rawValue)))
+        try lab.network.addVPC(plan)
+        let router = try Place(lab.network.router)
+        let route = try router.tell("ip", ["route", "show", "table", "65537"])
+        for proxy in plan.proxies {
+            #expect(route.contains("nexthop via \(proxy.address) dev v70001 weight 1 onlink"))
+        }
+        let link = try #require(try router.links.links().first { $0.name == "v70001" }).index
+        #expect(
+            Set(try router.links.neighbours().filter { $0.link == link }.map(\.address))
+                == Set(plan.proxies.map(\.address)))
+        #expect(
+            Set(try router.links.forwarding(of: link).map(\.remote))
+                == Set(plan.proxies.map(\.node)))
+        // By whole flows: ports count, not machines alone.
+        let places = try (0..<64).map { port in
+            try router.tell(
+                "ip",
+                [
+                    "route", "get", "10.0.0.5", "mark", "1", "ipproto", "udp", "sport",
+                    "\(1000 + port)", "dport", "7000",
+                ]
+            ).contains("\(second)")
+        }
+        #expect(Set(places) == [true, false])
+        try lab.network.removeVPC(plan.number)
+    }
+
     @Test("plans that cannot work are refused with the reason")
     func refusals() throws {
         let tenant = try Tenant(lab, 1)
