@@ -29,7 +29,7 @@ default_memory = "1MiB"
 default_disk = "1MiB"
 
 [sandboxes]
-microvms = "${1-never}"
+microvms = "$1"
 TEXT
 }
 

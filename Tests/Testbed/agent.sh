@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/agent-life.sh"
 # MARK: The node.
 
 agent_starts() {
-    configure_agent
+    configure_agent never
     alcoved --check-config --config /etc/alcove/alcoved.toml
     start_agent
     holds_text info "$(alcove info)" 'process'
