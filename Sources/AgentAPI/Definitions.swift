@@ -6,11 +6,17 @@ public enum Definitions {
     public static let files: [FileDescriptor] = [
         .googleProtobufAny, .googleRpcStatus, .grpcHealthV1Health, .grpcReflectionV1Reflection,
         .alcoveV1Types, .alcoveV1Sandboxes, .alcoveV1Images, .alcoveV1Node, .alcoveV1ControlPlane,
+        .alcoveV1Proxy,
     ]
 
     /// The services of the agent's socket. `ControlPlane` is served by others.
     public static let services: [ServiceDescriptor] = [
         SandboxesMethods.service, NodeMethods.service, ImagesMethods.service,
         HealthMethods.service, ServerReflectionMethods.service,
+    ]
+
+    /// The services of the VPC proxy's socket.
+    public static let proxyServices: [ServiceDescriptor] = [
+        ProxyMethods.service, HealthMethods.service, ServerReflectionMethods.service,
     ]
 }

@@ -29,6 +29,7 @@ struct MessageSchema {
         var schema = MessageSchema()
         for file in [
             FileDescriptor.alcoveV1Types, .alcoveV1Sandboxes, .alcoveV1Images, .alcoveV1Node,
+            .alcoveV1Proxy,
         ] {
             do throws(WireError) {
                 try schema.add(file.bytes)

@@ -51,11 +51,13 @@ enum SwiftNames {
 
     private static func upperSnake(_ name: String) -> String {
         var result = ""
-        var previousIsLower = false
-        for character in name {
-            if character.isUppercase, previousIsLower { result += "_" }
+        let characters = Array(name)
+        for (place, character) in characters.enumerated() {
+            let previousIsUpper = place == 0 || characters[place - 1].isUppercase
+            // The last capital of several begins a word: `VPCState`.
+            let nextIsLower = place + 1 < characters.count && characters[place + 1].isLowercase
+            if place > 0, character.isUppercase, !previousIsUpper || nextIsLower { result += "_" }
             result += character.uppercased()
-            previousIsLower = !character.isUppercase
         }
         return result
     }

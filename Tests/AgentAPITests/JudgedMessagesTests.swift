@@ -54,7 +54,7 @@ import Testing
     @Test(
         "services have the methods that protoc reads, of the same kind", .needs(.pythonEnvironment))
     func methods() throws {
-        let services = Definitions.services + [ControlPlaneMethods.service]
+        let services = Definitions.services + [ControlPlaneMethods.service, ProxyMethods.service]
         let ours = services.flatMap(\.methods).map { "\($0.path) \($0.kind.rawValue)" }
         var theirs: [String] = []
         for case .method(let path, let kind, _, _) in try verdicts(seed: 1, rounds: 0) {

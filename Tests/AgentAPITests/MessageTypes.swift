@@ -44,6 +44,14 @@ enum MessageTypes {
         ExtensionNumberResponse.self, ExtensionRequest.self, FileDescriptorResponse.self,
         ListServiceResponse.self, ServerReflectionRequest.self, ServerReflectionResponse.self,
         ServiceResponse.self,
+        Uplink.self, Uplink.Veth.self, Uplink.Macvlan.self, Uplink.Link.self, VPCSpec.self,
+        VPCNode.self, VPC.self, CreateVPCRequest.self, CreateVPCResponse.self,
+        DeleteVPCRequest.self, DeleteVPCResponse.self, AttachNodeRequest.self,
+        AttachNodeResponse.self, DetachNodeRequest.self, DetachNodeResponse.self,
+        ListVPCsRequest.self, ListVPCsResponse.self, VPCStatsRequest.self, VPCStatsResponse.self,
+        VPCStatsResponse.Link.self, VPCStatsResponse.Rule.self, WatchVPCsRequest.self,
+        VPCEvent.self, VPCEvent.Deleted.self, VPCEvent.ProxyStarted.self,
+        VPCEvent.OrphanRemoved.self, VPCEvent.Undone.self, VPCEvent.NodeDetached.self,
     ]
 
     static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.messageName, $0) })
