@@ -1,6 +1,5 @@
 internal import Agent
 internal import AgentOperations
-internal import LinuxKernel
 internal import SandboxModel
 
 extension NodeSettings {
@@ -43,20 +42,5 @@ extension Resources {
         self.init(
             milliCPUs: amounts.milliCPUs, memoryBytes: amounts.memoryBytes, pids: amounts.pids,
             diskBytes: amounts.diskBytes)
-    }
-}
-
-/// The groups of the host.
-enum Groups {
-    /// The number of a group by its name or number; nil for one that is not there.
-    static func number(of group: String) -> UInt32? {
-        if let number = UInt32(group) { return number }
-        let text = (try? Files.read("/etc/group", limit: 1 << 20)) ?? ""
-        // `name:password:number:members`
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
-            if fields.count >= 3, fields[0] == group { return UInt32(fields[2]) }
-        }
-        return nil
     }
 }
