@@ -167,6 +167,21 @@ let package = Package(
                 .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
             ]),
         .target(
+            name: "ProxyNode",
+            dependencies: [
+                "AgentAPI", "AgentOperations", "LinuxKernel", "Netlink", "ProtocolBuffers", "RPC",
+                "Store",
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "alcove-proxy",
+            dependencies: ["AgentOperations", "Console", "LinuxKernel", "ProxyNode", "RPC"],
+            swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags(["-static-stdlib"]),
+                .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
+            ]),
+        .target(
             name: "AgentViews", dependencies: ["AgentAPI", "Console", "ProtocolBuffers"],
             swiftSettings: strict),
         .executableTarget(
@@ -280,6 +295,13 @@ let package = Package(
                 "AgentOperations", "SandboxModel", "Store", "TestSupport",
             ],
             exclude: ["Python"], swiftSettings: strict),
+        .testTarget(
+            name: "ProxyNodeTests",
+            dependencies: [
+                "AgentAPI", "AgentOperations", "LinuxKernel", "Netlink", "ProtocolBuffers",
+                "ProxyNode", "RPC", "TestSupport",
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "StoreTestWriter", dependencies: ["Store", "LinuxKernel"],
             path: "Tests/StoreTestWriter", swiftSettings: strict),

@@ -81,6 +81,15 @@ enum ImportTable {
             "alcoved", .program,
             ["Agent", "AgentOperations", "Console", "LinuxKernel", "RPC", "SandboxModel"]),
         Row(
+            "ProxyNode", .library,
+            [
+                "AgentAPI", "AgentOperations", "LinuxKernel", "Netlink", "ProtocolBuffers", "RPC",
+                "Store",
+            ]),
+        Row(
+            "alcove-proxy", .program,
+            ["AgentOperations", "Console", "LinuxKernel", "ProxyNode", "RPC"]),
+        Row(
             "alcove", .program,
             [
                 "Console", "HostReport", "ImageStore", "SandboxModel", "Jail", "KVM",

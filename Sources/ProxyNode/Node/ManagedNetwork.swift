@@ -1,0 +1,35 @@
+internal import AgentAPI
+internal import Netlink
+
+/// A VPC that is in the record, and what is being done for it.
+final class ManagedNetwork {
+    let network: TenantNetwork
+    let createdAt: Int64
+    var state: VPCState
+    /// Why it is broken, or could not be removed.
+    var problem = ""
+    var nodes: [String: (node: ComputeNode, attachedAt: Int64)] = [:]
+    /// Streams of statistics, to be told of the end.
+    var onRemoved: [UInt64: () -> Void] = [:]
+    var lastStream: UInt64 = 0
+
+    init(_ network: TenantNetwork, createdAt: Int64, state: VPCState) {
+        self.network = network
+        self.createdAt = createdAt
+        self.state = state
+    }
+
+    var wanted: WantedNetwork {
+        WantedNetwork(network, nodes: nodes.values.map(\.node))
+    }
+
+    /// - Parameter path: where the namespace is.
+    func message(path: String, withNodes: Bool = true) -> VPC {
+        let nodes = withNodes ? nodes.sorted { $0.key < $1.key } : []
+        return VPC(
+            id: network.id, spec: network.spec, state: state, problem: problem,
+            createdAtNanoseconds: createdAt,
+            nodes: nodes.map { $0.value.node.message(attachedAt: $0.value.attachedAt) },
+            tunnelHardwareAddress: "\(network.hardwareAddress)", namespacePath: path)
+    }
+}
