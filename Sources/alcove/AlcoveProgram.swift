@@ -33,6 +33,7 @@ enum AlcoveProgram {
             ("drain", { [NodeCommands.drain] }),
             ("info", { [NodeCommands.info] }),
             ("image", { ImageCommands.declarations }),
+            ("proxy", { ProxyCommands.declarations }),
             ("plan", { [PlanCommand.declaration] }),
             ("policy", { [PolicyCommand.declaration] }),
             ("doctor", { [DoctorCommand.declaration] }),

@@ -11,7 +11,8 @@ import Testing
         "run", "create", "start", "stop", "rm", "ps", "exec", "logs", "stats", "events", "wait",
         "pause", "resume", "update", "top", "capacity", "drain", "info", "image import",
         "image ls", "image inspect", "image rm", "image prune", "image pin", "image unpin",
-        "image fsck", "completion",
+        "image fsck", "proxy vpc create", "proxy vpc ls", "proxy vpc rm", "proxy node attach",
+        "proxy node detach", "proxy stats", "proxy watch", "completion",
     ]
 
     private func output(_ words: [String]) throws -> String {
@@ -99,6 +100,8 @@ import Testing
             ["create", "--isolation", "vm", "base", "--", "x"], ["stats", "--interval", "1us"],
             ["image", "import", "/"], ["image", "import"], ["image", "import", "--pin", "x", "/"],
             ["image", "import", "a", "b", "c"], ["run", "--local", "--layer", "a", "x", "--", "y"],
+            ["proxy", "vpc", "create", "x"], ["proxy", "node", "attach", "x"],
+            ["proxy", "stats", "--interval", "1us", "x"], ["proxy", "watch", "--from", "0"],
             ["run", "--local", "/"], ["run", "--local", "--agent", "x", "--", "y"],
         ])
     func refused(words: [String]) throws {

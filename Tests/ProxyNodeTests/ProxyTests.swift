@@ -250,3 +250,58 @@ struct ProxyTests {
         }
     }
 }
+
+@Suite("`alcove proxy`", .needs(.root, .netAdmin, .sysAdmin, .ip, .python3))
+struct ProxyCommandTests {
+    private func alcove(_ scene: ProxyScene, _ words: String...) throws -> RunResult {
+        try run(
+            Products.path("alcove"), arguments: ["proxy"] + words,
+            environment: ["ALCOVE_PROXY_SOCKET": scene.socket])
+    }
+
+    @Test("a VPC is made, used, looked at and removed by commands")
+    func commands() throws {
+        let scene = try ProxyScene()
+        let tenant = try scene.addTenant("blue")
+        let node = try scene.addNode(2)
+        let created = try alcove(
+            scene, "vpc", "create", "blue", "--vni", "7", "--prefix", "10.1.0.0/24", "--uplink",
+            "veth:up-blue,br-blue", "--address", "10.1.0.5/24", "--egress", "10.1.0.6", "--tunnel",
+            "100.96.0.1/16")
+        #expect(created.succeeded && created.output.contains("10.1.0.5/24 by veth"), "\(created)")
+        let attached = try alcove(
+            scene, "node", "attach", "blue", "node-2", "--underlay", "192.0.2.2", "--tunnel",
+            "100.96.0.2", "--json")
+        #expect(attached.succeeded && attached.output.contains("\"node-2\""), "\(attached)")
+        #expect(try node.greeting(of: "10.1.0.1") == "blue 10.1.0.6")
+        #expect(try alcove(scene, "vpc", "ls", "--quiet").output == "blue\n")
+        let listed = try alcove(scene, "vpc", "ls")
+        #expect(listed.output.contains("ready") && listed.output.contains("10.1.0.6"), "\(listed)")
+        let statistics = try alcove(scene, "stats", "blue")
+        #expect(statistics.output.contains("to_vpc") && statistics.succeeded, "\(statistics)")
+        let watching = try TestSupport.ChildProcess(
+            Products.path("alcove"), arguments: ["proxy", "watch", "--from", "1"],
+            environment: ["ALCOVE_PROXY_SOCKET": scene.socket])
+        try watching.waitForOutput("node node-2 attached at 192.0.2.2")
+        #expect(try alcove(scene, "node", "detach", "blue", "node-2").succeeded)
+        try watching.waitForOutput("node node-2 detached")
+        #expect(try alcove(scene, "vpc", "rm", "blue").output == "blue\n")
+        try watching.waitForOutput("blue  deleted")
+        let missing = try alcove(scene, "vpc", "ls", "blue")
+        #expect(missing.code == 67 && missing.errorOutput.contains("there is no VPC `blue`"))
+        try watching.send(signal: 15)
+        withExtendedLifetime(tenant) {}
+    }
+
+    @Test("without a proxy, each command says so with a code of its own and a hint")
+    func noProxy() throws {
+        for words in [["vpc", "ls"], ["vpc", "rm", "x"], ["stats", "x"], ["watch"]] {
+            let result = try run(
+                Products.path("alcove"), arguments: ["proxy"] + words,
+                environment: ["ALCOVE_PROXY_SOCKET": "/nonexistent/proxy.sock"])
+            #expect(result.code == 68 && result.output.isEmpty, "\(result)")
+            #expect(result.errorOutput.contains("no proxy answers at `/nonexistent/proxy.sock`"))
+            #expect(result.errorOutput.contains("systemctl start alcove-proxy"))
+        }
+    }
+}

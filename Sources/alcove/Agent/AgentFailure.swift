@@ -68,8 +68,17 @@ struct AgentFailure: Error {
     let message: String
     let hint: String?
 
-    /// - Parameter what: what was to be done, with its object: ``start `web` ``.
-    init(cannot what: String, _ failure: CallFailure) {
+    init(code: Int32, reason: String, message: String, hint: String?) {
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+    }
+
+    /// - Parameters:
+    ///   - what: what was to be done, with its object: ``start `web` ``.
+    ///   - service: the unit of who was asked.
+    init(cannot what: String, _ failure: CallFailure, service: String = "alcoved") {
         code = Self.code(of: failure)
         reason =
             failure.reason.isEmpty
@@ -77,7 +86,7 @@ struct AgentFailure: Error {
         // A connection says nothing of what to do.
         let isLost = failure.reason.isEmpty && failure.code == .unavailable
         let hint =
-            isLost ? "`systemctl status alcoved` says more, where systemd runs it" : failure.hint
+            isLost ? "`systemctl status \(service)` says more, where systemd runs it" : failure.hint
         message = "cannot \(what): \(failure.message.isEmpty ? "\(failure.code)" : failure.message)"
         self.hint = hint.isEmpty ? nil : hint
     }
