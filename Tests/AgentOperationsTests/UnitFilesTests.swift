@@ -29,16 +29,18 @@ private struct UnitFile {
         changing old: String = "", to new: String = ""
     ) throws -> String {
         let folder = try TemporaryFolder()
-        for name in ["alcoved.service", "alcoved.socket"] {
+        let names = ["alcoved.service", "alcoved.socket", "alcove-proxy.service"]
+        for name in names {
             var text = try UnitFile(name).text
-            text = text.replacingOccurrences(of: "/usr/sbin/alcoved", with: "/bin/true")
+            for program in ["/usr/sbin/alcoved", "/usr/sbin/alcove-proxy"] {
+                text = text.replacingOccurrences(of: program, with: "/bin/true")
+            }
             if !old.isEmpty { text = text.replacingOccurrences(of: old, with: new) }
             try text.write(toFile: folder.path(name), atomically: true, encoding: .utf8)
         }
         let result = try run(
             "systemd-analyze",
-            arguments: ["verify", "--man=no"]
-                + ["alcoved.service", "alcoved.socket"].map(folder.path))
+            arguments: ["verify", "--man=no"] + names.map(folder.path))
         return result.succeeded ? result.output + result.errorOutput : "\(result)"
     }
 
@@ -69,6 +71,20 @@ private struct UnitFile {
                 !prefixes.contains { name.hasPrefix($0) },
                 "`\(name)` reaches sandboxes, or hides mounts from the next agent")
         }
+    }
+
+    @Test("the proxy's service leaves what the next proxy takes over")
+    func networksSurvive() throws {
+        let unit = try UnitFile("alcove-proxy.service")
+        #expect(unit["RuntimeDirectory"] == ["alcove-proxy"])
+        #expect(unit["RuntimeDirectoryPreserve"] == ["yes"])
+        #expect(unit["StateDirectory"] == ["alcove-proxy"])
+        #expect(unit["Type"] == ["notify"] && unit["Restart"] == ["on-failure"])
+        let mountNamespaces = [
+            "PrivateTmp", "PrivateDevices", "PrivateMounts", "ProtectSystem", "ProtectHome",
+            "ProtectKernelTunables", "ReadOnlyPaths", "PrivateNetwork",
+        ]
+        #expect(unit.names.isDisjoint(with: mountNamespaces))
     }
 
     @Test("the units and the agent's defaults name the same places")

@@ -22,6 +22,7 @@ struct NetworkPlanTests {
                 "set ipv6/conf/default/disable_ipv6 to 1",
                 "set ipv4/conf/all/accept_redirects to 0",
                 "set ipv4/conf/default/accept_redirects to 0",
+                "set ipv4/conf/default/arp_notify to 1",
                 "load the rules \(wanted.rules.mark) with 1 nodes",
                 "make the tunnel 7 at 192.0.2.10:4789",
                 "make the uplink with the end `up7`",

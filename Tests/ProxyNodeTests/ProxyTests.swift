@@ -190,6 +190,53 @@ struct ProxyTests {
         try client.waitForOutput("echo nobody hears this")
     }
 
+    @Test("the tenant's segment is told of the fixed address, without being asked")
+    func announcement() throws {
+        let scene = try ProxyScene()
+        let tenant = try scene.addTenant("blue")
+        let listener = try tenant.start("python3", ["-u", "-c", Self.listener])
+        try listener.waitForOutput("listening")
+        try scene.create("blue", ProxyScene.spec(7, "blue"))
+        try listener.waitForOutput("10.1.0.6 is at")
+        try listener.waitForOutput("10.1.0.5 is at")
+    }
+
+    /// Prints who says of itself where it is: ARP with the sender's address as the target.
+    private static let listener = """
+        import socket
+        packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+        print('listening')
+        while True:
+            frame = packets.recv(2048)
+            if frame[28:32] == frame[38:42]:
+                print(socket.inet_ntoa(frame[28:32]), 'is at', frame[22:28].hex(':'))
+        """
+
+    @Test("the proxy answers an echo request of a node, even while its program is away")
+    func health() throws {
+        let scene = try ProxyScene()
+        let tenant = try scene.addTenant("blue")
+        let node = try scene.addNode(2)
+        try scene.create("blue", ProxyScene.spec(7, "blue"))
+        try scene.attach(node, to: "blue")
+        #expect(try node.place.tell("python3", ["-c", Self.echo, "100.96.0.1"]) == "0\n")
+        try scene.kill()
+        #expect(try node.place.tell("python3", ["-c", Self.echo, "100.96.0.1"]) == "0\n")
+        try scene.restart()
+        withExtendedLifetime(tenant) {}
+    }
+
+    /// Asks for an echo, and prints the type of the answer.
+    private static let echo = """
+        import socket, struct, sys
+        icmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        body = struct.pack('!BBHHH', 8, 0, 0, 7, 1)
+        total = sum(struct.unpack('!4H', body))
+        total = (total & 0xffff) + (total >> 16)
+        icmp.sendto(struct.pack('!BBHHH', 8, 0, ~total & 0xffff, 7, 1), (sys.argv[1], 0))
+        print(icmp.recv(2048)[20])
+        """
+
     @Test("a link that is moved in is given back under its name, also by the next proxy")
     func moved() throws {
         let scene = try ProxyScene()

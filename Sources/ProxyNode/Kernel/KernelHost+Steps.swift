@@ -189,6 +189,12 @@ extension KernelHost {
         outer.settleLink(peer)
         try network.links.perform(inner)
         try ownLinks.perform(outer)
+        // What the link told its segment when it came up may have been dropped on the way. Its own
+        // hardware address, set anew, has it told again.
+        guard let address = uplink.address else { return }
+        var again = NetlinkBatch()
+        again.changeLink(uplink.index, LinkChange(address: address))
+        try network.links.perform(again)
     }
 
     private func move(out network: OpenedNetwork, as name: String) throws(NetlinkError) {

@@ -108,10 +108,12 @@ enum KernelSetting: String, CaseIterable, Hashable, Sendable {
     /// A tenant's router does not decide where the proxy sends.
     case noRedirects = "ipv4/conf/all/accept_redirects"
     case noRedirectsLater = "ipv4/conf/default/accept_redirects"
+    /// A link that comes up tells its segment of its addresses, which another proxy may have had.
+    case announces = "ipv4/conf/default/arp_notify"
 
     var value: String {
         switch self {
-        case .forwarding, .noVersion6, .noVersion6Later: "1"
+        case .forwarding, .noVersion6, .noVersion6Later, .announces: "1"
         case .noRedirects, .noRedirectsLater: "0"
         }
     }
