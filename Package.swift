@@ -298,8 +298,8 @@ let package = Package(
         .testTarget(
             name: "ProxyNodeTests",
             dependencies: [
-                "AgentAPI", "AgentOperations", "LinuxKernel", "Netlink", "ProtocolBuffers",
-                "ProxyNode", "RPC", "TestSupport",
+                "AgentAPI", "AgentOperations", "HostNetwork", "LinuxKernel", "Netlink",
+                "ProtocolBuffers", "ProxyNode", "RPC", "TestSupport",
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -109,8 +109,13 @@ final class ProxyScene {
 
     @discardableResult
     func attach(_ node: ComputePlace, to tenant: String) throws -> VPC {
+        try attach(node.message, to: tenant)
+    }
+
+    @discardableResult
+    func attach(_ node: VPCNode, to tenant: String) throws -> VPC {
         let response = try connect().request(
-            ProxyMethods.attachNode, AttachNodeRequest(vpcID: tenant, node: node.message))
+            ProxyMethods.attachNode, AttachNodeRequest(vpcID: tenant, node: node))
         return try #require(response.vpc)
     }
 
@@ -168,6 +173,17 @@ final class ProxyScene {
             threading.Thread(target=serve, args=listener.accept(), daemon=True).start()
         """
 
+    /// A namespace with a link to the proxy node's underlay.
+    func addUnderlay(_ number: UInt8) throws -> Place {
+        let place = try Place()
+        try proxyNode.ip(
+            "link add under-\(number) type veth peer name under netns \(place.number)", place)
+        try proxyNode.ip("link set under-\(number) master under up")
+        try place.ip("address add 192.0.2.\(number)/24 dev under")
+        try place.ip("link set under up")
+        return place
+    }
+
     /// A compute node whose end of the tunnel leads to the proxy.
     func addNode(_ number: UInt8, vni: UInt32 = 7) throws -> ComputePlace {
         try ComputePlace(number, vni: vni, in: self)
@@ -179,6 +195,8 @@ final class Place {
     let namespace: NetworkNamespace
 
     init() throws { namespace = try #require(try NetworkNamespace.make(count: 1).first) }
+
+    init(_ namespace: NetworkNamespace) { self.namespace = namespace }
 
     var path: String {
         "/proc/\(ProcessInfo.processInfo.processIdentifier)/fd/\(namespace.descriptor)"
@@ -207,6 +225,30 @@ final class Place {
         }
     }
 
+    /// What a server greets with.
+    func greeting(of address: String) throws -> String {
+        let client = try talk(to: address)
+        try client.waitForOutput("\n")
+        return client.output.trimmingCharacters(in: .newlines)
+    }
+
+    /// A connection to a server: what is written to the client is told, what is answered comes as
+    /// its output.
+    func talk(to address: String) throws -> TestSupport.ChildProcess {
+        try start("python3", ["-u", "-c", Self.client, address])
+    }
+
+    private static let client = """
+        import socket, sys
+        with socket.create_connection((sys.argv[1], 7000)) as connection:
+            file = connection.makefile('rw')
+            print(file.readline().strip())
+            for line in sys.stdin:
+                print(line.strip(), file=file, flush=True)
+                print('sent', line.strip())
+                print(file.readline().strip())
+        """
+
     /// Names of links, sorted.
     func links() throws -> [String] {
         try ip("-o link show").split(separator: "\n").map { line in
@@ -221,15 +263,8 @@ final class ComputePlace {
     let message: VPCNode
 
     init(_ number: UInt8, vni: UInt32, in scene: ProxyScene) throws {
-        place = try Place()
-        message = VPCNode(
-            id: "node-\(number)", underlayAddress: "192.0.2.\(number)",
-            tunnelAddress: "100.96.0.\(number)")
-        try scene.proxyNode.ip(
-            "link add under-\(number) type veth peer name under netns \(place.number)", place)
-        try scene.proxyNode.ip("link set under-\(number) master under up")
-        try place.ip("address add 192.0.2.\(number)/24 dev under")
-        try place.ip("link set under up")
+        place = try scene.addUnderlay(number)
+        message = Self.message(number)
         let digits = String(number, radix: 16)
         let hardware = "02:ac:64:60:00:\(number < 16 ? "0" : "")\(digits)"
         try place.ip(
@@ -245,29 +280,17 @@ final class ComputePlace {
         try place.ip("route add 10.9.0.0/16 via 100.96.0.1 dev vpc")
     }
 
-    /// What a server greets with.
-    func greeting(of address: String) throws -> String {
-        let client = try talk(to: address)
-        try client.waitForOutput("\n")
-        return client.output.trimmingCharacters(in: .newlines)
+    static func message(_ number: UInt8) -> VPCNode {
+        VPCNode(
+            id: "node-\(number)", underlayAddress: "192.0.2.\(number)",
+            tunnelAddress: "100.96.0.\(number)")
     }
 
-    /// A connection to a server: what is written to the client is told, what is answered comes as
-    /// its output.
+    func greeting(of address: String) throws -> String { try place.greeting(of: address) }
+
     func talk(to address: String) throws -> TestSupport.ChildProcess {
-        try place.start("python3", ["-u", "-c", Self.client, address])
+        try place.talk(to: address)
     }
-
-    private static let client = """
-        import socket, sys
-        with socket.create_connection((sys.argv[1], 7000)) as connection:
-            file = connection.makefile('rw')
-            print(file.readline().strip())
-            for line in sys.stdin:
-                print(line.strip(), file=file, flush=True)
-                print('sent', line.strip())
-                print(file.readline().strip())
-        """
 
     /// Sends a datagram, for which there is no answer.
     func send(to address: String) throws {
