@@ -564,6 +564,7 @@ public struct AttachNodeRequest: Message {
 public struct AttachNodeResponse: Message {
     public static let messageName = "alcove.v1.AttachNodeResponse"
 
+    /// With this node alone.
     public var vpc: VPC? = nil
     /// It was attached already, in the same way.
     public var existed: Bool = false
@@ -633,6 +634,7 @@ public struct DetachNodeRequest: Message {
 public struct DetachNodeResponse: Message {
     public static let messageName = "alcove.v1.DetachNodeResponse"
 
+    /// Without its nodes.
     public var vpc: VPC? = nil
 
     public init() {}

@@ -23,9 +23,20 @@ final class ManagedNetwork {
         WantedNetwork(network, nodes: nodes.values.map(\.node))
     }
 
+    /// Which nodes are told of.
+    enum Nodes {
+        case all, none
+        case one(String)
+    }
+
     /// - Parameter path: where the namespace is.
-    func message(path: String, withNodes: Bool = true) -> VPC {
-        let nodes = withNodes ? nodes.sorted { $0.key < $1.key } : []
+    func message(path: String, nodes which: Nodes = .all) -> VPC {
+        let nodes =
+            switch which {
+            case .all: nodes.sorted { $0.key < $1.key }
+            case .one(let id): nodes.filter { $0.key == id }.map { $0 }
+            case .none: [(key: String, value: (node: ComputeNode, attachedAt: Int64))]()
+            }
         return VPC(
             id: network.id, spec: network.spec, state: state, problem: problem,
             createdAtNanoseconds: createdAt,

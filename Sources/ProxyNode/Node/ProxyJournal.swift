@@ -16,7 +16,7 @@ final class ProxyJournal {
                 .network,
                 StoredRecord(
                     id: managed.network.id, number: managed.createdAt,
-                    bytes: managed.message(path: "", withNodes: false).encoded()))
+                    bytes: managed.message(path: "", nodes: .none).encoded()))
         }
 
         mutating func put(_ node: ComputeNode, attachedAt: Int64, of id: String) {

@@ -37,7 +37,9 @@ extension ProxyNode {
         let id = managed.network.id
         let former = managed.nodes[node.id]
         if former?.node == node, managed.state == .ready {
-            call.finish(with: AttachNodeResponse(vpc: message(managed), existed: true))
+            call.finish(
+                with: AttachNodeResponse(
+                    vpc: message(managed, nodes: .one(node.id)), existed: true))
             return done()
         }
         for (other, _) in managed.nodes.values where other.id != node.id {
@@ -63,28 +65,42 @@ extension ProxyNode {
             } else {
                 log.info(
                     "attached a node", ["vpc.id": .text(id), "node.id": .text(node.id)])
-                call.finish(with: AttachNodeResponse(vpc: message(managed)))
+                call.finish(with: AttachNodeResponse(vpc: message(managed, nodes: .one(node.id))))
             }
             done()
         }
     }
 
-    /// Performs steps on a VPC that is whole, and otherwise all that it takes to make it whole.
+    /// Performs steps on a VPC that is whole, and otherwise, or when they fail, all that it takes
+    /// to make it whole.
     func change(
         _ managed: ManagedNetwork, _ steps: [NetworkStep],
         then next: @escaping (HostFailure?) -> Void
     ) {
+        guard managed.state == .ready else { return settle(managed, then: next) }
         let host = host
         let id = managed.network.id
-        let wanted = managed.wanted
-        let isWhole = managed.state == .ready
         offload { () throws(HostFailure) in
-            if isWhole, (try? host.perform(steps, for: id)) != nil { return }
-            _ = try host.settle(wanted)
+            try host.perform(steps, for: id)
+        } then: { [self] result in
+            switch result {
+            case .success: next(nil)
+            case .failure: settle(managed, then: next)
+            }
+        }
+    }
+
+    private func settle(
+        _ managed: ManagedNetwork, then next: @escaping (HostFailure?) -> Void
+    ) {
+        let host = host
+        let wanted = managed.wanted
+        offload { () throws(HostFailure) in
+            try host.settle(wanted)
         } then: { [self] result in
             switch result {
             case .success:
-                if !isWhole {
+                if managed.state != .ready {
                     managed.state = .ready
                     managed.problem = ""
                     record("mended a VPC", managed)
@@ -112,7 +128,7 @@ extension ProxyNode {
                 }
                 draft.put(managed)
                 draft.add(.undone(.init(problem: "\(failure)")), of: id)
-                draft.add(.changed(message(managed, withNodes: false)), of: id)
+                draft.add(.changed(message(managed, nodes: .none)), of: id)
             }
         } catch {
             log.error(
@@ -158,7 +174,7 @@ extension ProxyNode {
             } else {
                 log.info(
                     "detached a node", ["vpc.id": .text(id), "node.id": .text(node.id)])
-                call.finish(with: DetachNodeResponse(vpc: message(managed)))
+                call.finish(with: DetachNodeResponse(vpc: message(managed, nodes: .none)))
             }
             done()
         }

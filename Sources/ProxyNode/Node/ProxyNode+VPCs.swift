@@ -130,7 +130,7 @@ extension ProxyNode {
         do throws(CallFailure) {
             try journal.commit { draft in
                 draft.put(managed)
-                draft.add(.changed(message(managed, withNodes: false)), of: id)
+                draft.add(.changed(message(managed, nodes: .none)), of: id)
             }
             log.info(what, ["vpc.id": .text(id)])
         } catch {
@@ -161,7 +161,7 @@ extension ProxyNode {
         do throws(CallFailure) {
             try journal.commit { draft in
                 draft.put(managed)
-                draft.add(.changed(message(managed, withNodes: false)), of: managed.network.id)
+                draft.add(.changed(message(managed, nodes: .none)), of: managed.network.id)
             }
         } catch {
             managed.state = before

@@ -44,8 +44,8 @@ final class ProxyNode: @unchecked Sendable {
         return managed
     }
 
-    func message(_ managed: ManagedNetwork, withNodes: Bool = true) -> VPC {
-        managed.message(path: host.path(of: managed.network.id), withNodes: withNodes)
+    func message(_ managed: ManagedNetwork, nodes: ManagedNetwork.Nodes = .all) -> VPC {
+        managed.message(path: host.path(of: managed.network.id), nodes: nodes)
     }
 
     func insert(_ managed: ManagedNetwork) { networks[managed.network.id] = managed }
@@ -179,7 +179,7 @@ final class ProxyNode: @unchecked Sendable {
         guard before != (managed.state, managed.problem) else { return changes }
         try journal.write { draft in
             draft.put(managed)
-            draft.add(.changed(message(managed, withNodes: false)), of: id)
+            draft.add(.changed(message(managed, nodes: .none)), of: id)
         }
         return changes
     }
