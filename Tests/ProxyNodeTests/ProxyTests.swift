@@ -286,6 +286,7 @@ struct ProxyTests {
         for kind: Uplink.Kind in [
             .veth(.init(peer: "up-blue", bridge: "br-none")), .veth(.init(peer: "under")),
             .macvlan(.init(parent: "none")), .link(.init(name: "none")),
+            .link(.init(name: "under")),
         ] {
             let spec = ProxyScene.spec(7, "blue") { $0.uplink?.kind = kind }
             let failure = #expect(throws: CallFailure.self) { try scene.create("blue", spec) }

@@ -172,7 +172,8 @@ public struct Uplink: Message {
         }
     }
 
-    /// A link of the proxy node that is moved into the VPC's namespace, and back at the end.
+    /// A link of the proxy node that is moved into the VPC's namespace, and back at the end. It has
+    /// no address, which it would lose.
     public struct Link: Message {
         public static let messageName = "alcove.v1.Uplink.Link"
 

@@ -150,6 +150,12 @@ extension KernelHost {
         case .macvlan(let parent): batch.makeMacvlan(plan, on: try ownLink(parent).index)
         case .link(let name):
             let link = try ownLink(name)
+            // They would be lost, and the node perhaps with them.
+            if let used = try ownLinks.addresses().first(where: { $0.link == link.index }) {
+                throw NetlinkError(
+                    action: "move link", subject: name, errorNumber: .busy,
+                    kernelWords: "it has the address \(used.address), which it would lose")
+            }
             // In one request, so that it never is there without its own name being noted.
             batch.move(
                 link.index, to: network.namespace, as: WantedNetwork.uplinkName, noting: name)
