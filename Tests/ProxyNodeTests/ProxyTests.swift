@@ -170,14 +170,13 @@ struct ProxyTests {
         #expect(try scene.count("not_in_vpc", of: "blue") == 1)
         // Nothing of the tenant's reaches a node uninvited, or what is on the proxy.
         try tenant.ip("route add 100.96.0.0/16 via 10.1.0.5")
-        try tenant.tell(
-            "python3",
-            [
-                "-c",
-                "import socket; socket.socket(type=socket.SOCK_DGRAM)"
-                    + ".sendto(b'x', ('100.96.0.2', 9))",
-            ])
+        try tenant.tell("python3", ["-c", Self.datagram, "100.96.0.2"])
         #expect(try scene.count("uninvited", of: "blue") == 1)
+        // Nor what is for the proxy itself, from either side.
+        try node.send(to: "100.96.0.1")
+        #expect(try scene.count("uninvited", of: "blue", above: 1) == 2)
+        try tenant.tell("python3", ["-c", Self.datagram, "10.1.0.6"])
+        #expect(try scene.count("uninvited", of: "blue", above: 2) == 3)
         let client = try node.talk(to: "10.9.0.1")
         try client.waitForOutput("blue 10.1.0.6")
         _ = try scene.connect().request(
@@ -189,6 +188,11 @@ struct ProxyTests {
         try scene.attach(node, to: "blue")
         try client.waitForOutput("echo nobody hears this")
     }
+
+    private static let datagram = """
+        import socket, sys
+        socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', (sys.argv[1], 9))
+        """
 
     @Test("the tenant's segment is told of the fixed address, without being asked")
     func announcement() throws {
