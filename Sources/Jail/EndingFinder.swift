@@ -67,7 +67,8 @@ struct EndingFinder {
         return switch error {
         case .noEntry:
             SandboxError(
-                .commandNotExecutable, "execute `\(program)`: \(error)",
+                failure.isInGuest ? .commandMissing : .commandNotExecutable,
+                "execute `\(program)`: \(error)",
                 hint: "it, its interpreter or its loader is not in the image")
         case .wouldBlock:
             SandboxError(

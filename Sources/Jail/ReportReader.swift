@@ -7,6 +7,8 @@ struct ExecFailure: Equatable {
     let error: ErrorNumber
     /// Not the program: its working directory.
     let isOfDirectory: Bool
+    /// In a guest, where nobody has looked before whether it is there.
+    let isInGuest: Bool
 }
 
 /// Reads the records on a sandbox's report pipe. They come from inside, so nothing in them is
@@ -90,7 +92,8 @@ struct ReportReader {
         case ALCOVE_REPORT_EXEC_FAILED:
             execFailure = ExecFailure(
                 error: ErrorNumber(rawValue: value),
-                isOfDirectory: detail == UInt64(ALCOVE_STAGE_DIRECTORY.rawValue))
+                isOfDirectory: detail == UInt64(ALCOVE_STAGE_DIRECTORY.rawValue),
+                isInGuest: detail != 0)
         case ALCOVE_REPORT_DENIED:
             if denied.count < Self.largestDeniedCount { denied.append(value) }
         case ALCOVE_REPORT_OUT_OF_MEMORY: isOutOfMemory = true

@@ -231,7 +231,21 @@ public final class PreparedSandbox {
         }
         try limit(cgroup)
         let resources = try makeResources()
-        let run = try makeRun(resources, streams: streams, network: network)
+        // The child moves them, and frees the numbers that alcove-init gets before.
+        let input = try Self.raised(streams.input)
+        let output = try Self.raised(streams.output)
+        let error = try Self.raised(streams.error)
+        defer {
+            withExtendedLifetime(input) {}
+            withExtendedLifetime(output) {}
+            withExtendedLifetime(error) {}
+        }
+        let run = try makeRun(
+            resources,
+            streams: (
+                max(input.number, streams.input), max(output.number, streams.output),
+                max(error.number, streams.error)
+            ), network: network)
         let prepared = MonotonicClock.nanoseconds
         let child = try startChild(run, cgroup: cgroup, resources)
         let times = RunningSandbox.StartTimes(
@@ -239,6 +253,17 @@ public final class PreparedSandbox {
         return RunningSandbox(
             self, run: run, child: child, cgroup: cgroup, report: resources.reportReader,
             terminal: resources.terminalHost, times: times)
+    }
+
+    /// A stream under a number that is out of the way; nothing for one that is already.
+    private static func raised(_ stream: Int32) throws(SandboxError) -> Descriptor? {
+        guard (3..<SandboxHost.firstDescriptor).contains(stream) else { return nil }
+        do throws(SystemCallError) {
+            return try Descriptor.duplicate(
+                ofNumber: stream, atLeast: SandboxHost.firstDescriptor)
+        } catch {
+            throw SandboxError(.setUpFailed, "hand over a stream: \(error)")
+        }
     }
 
     /// A run of the program with all that every start gives it.

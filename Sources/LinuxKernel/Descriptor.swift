@@ -19,21 +19,23 @@ public struct Descriptor: ~Copyable, Sendable {
     /// A descriptor that a child moves to a small, fixed number must itself not be that number.
     public consuming func raised(toAtLeast minimum: Int32) throws(SystemCallError) -> Descriptor {
         if rawValue >= minimum { return self }
-        let raised = try checked(
-            systemCall(
-                __NR_fcntl, UInt64(argument: rawValue), UInt64(argument: Self.duplicateCloseOnExec),
-                UInt64(argument: minimum)),
-            "fcntl")
-        return Descriptor(owning: Int32(raised))
+        return try Self.duplicate(ofNumber: rawValue, atLeast: minimum)
     }
 
     /// A second descriptor of the same open file, close-on-exec.
     public borrowing func duplicate(atLeast minimum: Int32 = 0) throws(SystemCallError)
         -> Descriptor
     {
+        try Self.duplicate(ofNumber: rawValue, atLeast: minimum)
+    }
+
+    /// The same of a descriptor that somebody else owns.
+    public static func duplicate(
+        ofNumber number: Int32, atLeast minimum: Int32 = 0
+    ) throws(SystemCallError) -> Descriptor {
         let copy = try checked(
             systemCall(
-                __NR_fcntl, UInt64(argument: rawValue), UInt64(argument: Self.duplicateCloseOnExec),
+                __NR_fcntl, UInt64(argument: number), UInt64(argument: duplicateCloseOnExec),
                 UInt64(argument: minimum)),
             "fcntl")
         return Descriptor(owning: Int32(copy))

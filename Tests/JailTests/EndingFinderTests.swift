@@ -59,4 +59,24 @@ import Testing
             silent.ending(of: .signaled(.kill), memoryEvents: killsOne) == .outOfMemory)
         #expect(silent.ending(of: nil, memoryEvents: killsOne) == .outOfMemory)
     }
+
+    @Test("a program that a guest does not find is missing; one that was found before is not")
+    func missing() {
+        func code(_ stage: UInt32) -> SandboxError.Code? {
+            var reports = ReportReader()
+            reports.take(
+                LittleEndian.bytes(ALCOVE_REPORT_EXEC_FAILED.rawValue)
+                    + LittleEndian.bytes(ErrorNumber.noEntry.rawValue)
+                    + LittleEndian.bytes(UInt64(stage)) + LittleEndian.bytes(UInt64(1)))
+            return reports.execFailure.map {
+                EndingFinder(
+                    reports: reports, program: "app", isTimedOut: false,
+                    describe: { SandboxError(.setUpFailed, "\($0.error)") }
+                ).describeExec($0).code
+            }
+        }
+        #expect(code(0) == .commandNotExecutable)
+        #expect(code(ALCOVE_STAGE_PROGRAM.rawValue) == .commandMissing)
+        #expect(code(ALCOVE_STAGE_DIRECTORY.rawValue) == .directoryMissing)
+    }
 }
