@@ -160,6 +160,9 @@ public enum NetfilterExpression: Sendable {
     case exceeds(TokenBucket)
     /// Looks a named object up, and applies it.
     case apply(map: String, from: NetfilterRegister = .first)
+    /// What kind of route the destination has: 2, in the order of this machine, for an address of
+    /// this machine's own. Corresponds to `RTN_…`.
+    case loadDestinationKind(into: NetfilterRegister = .first)
     case translateSource(to: NetfilterRegister = .first)
     case translateDestination(to: NetfilterRegister = .first, port: NetfilterRegister? = nil)
     /// The source becomes the address of the link by which the packet leaves.
@@ -178,6 +181,7 @@ public enum NetfilterExpression: Sendable {
         case .counter: "counter"
         case .exceeds: "limit"
         case .apply: "objref"
+        case .loadDestinationKind: "fib"
         case .translateSource, .translateDestination: "nat"
         case .masquerade: "masq"
         }
@@ -263,6 +267,11 @@ extension NetlinkWriter {
         case .apply(let map, let from):
             register(3, from)
             attribute(4, map)
+        case .loadDestinationKind(let into):
+            register(1, into)
+            // NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR
+            attribute(2, network: UInt32(3))
+            attribute(3, network: UInt32(2))
         case .translateSource(let address):
             translation(kind: 0, address, port: nil)
         case .translateDestination(let address, let port):

@@ -49,21 +49,25 @@ public struct NetfilterSet: Hashable, Sendable {
     public var content: Content
     /// Whether elements are ranges. A key of several parts has a range for each.
     public var hasRanges: Bool
+    /// Whether elements can go away by themselves after a time.
+    public var hasTimeouts: Bool
 
     public init(
         _ name: String, of table: NetfilterTable, key: NetfilterType,
-        leadingTo content: Content = .nothing, ranges: Bool = false
+        leadingTo content: Content = .nothing, ranges: Bool = false, timeouts: Bool = false
     ) {
         self.name = name
         self.table = table
         self.key = key
         self.content = content
         hasRanges = ranges
+        hasTimeouts = timeouts
     }
 
-    /// NFT_SET_INTERVAL, MAP, OBJECT, CONCAT
+    /// NFT_SET_INTERVAL, MAP, TIMEOUT, OBJECT, CONCAT
     var flags: UInt32 {
         var flags: UInt32 = hasRanges ? 0x4 : 0
+        if hasTimeouts { flags |= 0x10 }
         switch content {
         case .nothing: break
         case .values, .verdicts: flags |= 0x8
@@ -87,11 +91,17 @@ public struct NetfilterElement: Hashable, Sendable {
     /// The last key of a range.
     public var last: [UInt8]?
     public var content: Content
+    /// After how many milliseconds it goes away; never, when it is absent.
+    public var milliseconds: UInt64?
 
-    public init(_ key: [UInt8], through last: [UInt8]? = nil, to content: Content = .nothing) {
+    public init(
+        _ key: [UInt8], through last: [UInt8]? = nil, to content: Content = .nothing,
+        lastingMilliseconds milliseconds: UInt64? = nil
+    ) {
         self.key = key
         self.last = last
         self.content = content
+        self.milliseconds = milliseconds
     }
 }
 
@@ -110,6 +120,7 @@ extension NetlinkWriter {
             case .verdict(let verdict): $0.data(2, verdict)
             case .bucket(let name): $0.attribute(9, name)
             }
+            if let milliseconds = element.milliseconds { $0.attribute(4, network: milliseconds) }
         }
         // A range of a key of one part is told by a second element, where what is not in it begins.
         guard set.hasRanges, set.key.parts.count == 1,
