@@ -48,8 +48,19 @@ extension HostNetwork {
         guard before.settings != settings else { return }
         var transaction = NetfilterTransaction()
         let after = try change(slot, before, to: settings, &state, in: &transaction)
-        try performFilter(transaction)
+        let (old, new) = (before.settings.ports, settings.ports)
+        try publish(new.subtracting(old), of: slot, &state)
+        do throws(HostNetworkError) {
+            try performFilter(transaction)
+        } catch {
+            // What failed is what is told of.
+            try? unpublish(new.subtracting(old), of: slot, &state)
+            throw error
+        }
+        let sockets = state.slots[slot]?.sockets ?? [:]
         state.slots[slot] = after
+        state.slots[slot]?.sockets = sockets
+        try unpublish(old.subtracting(new), of: slot, &state)
     }
 
     /// Writes what is different.
@@ -75,6 +86,10 @@ extension HostNetwork {
         if settings.rules != before.settings.rules {
             changeRules(slot, key, before.settings.rules, settings.rules, in: &transaction)
         }
+        if settings.names != before.settings.names {
+            changeNames(key, before, &after, in: &transaction)
+        }
+        changePorts(key, before.settings.ports, settings.ports, in: &transaction)
         if settings.limits != before.settings.limits {
             after.buckets = changeBuckets(slot, key, before, settings, &state, in: &transaction)
         }

@@ -120,6 +120,10 @@ extension HostNetwork {
                     index, before, to: settings, &state, in: &transaction)
             }
             try performFilter(transaction)
+            for (index, slot) in state.slots where !slot.settings.ports.isEmpty {
+                // One that somebody else has taken meanwhile must not keep the rest from going on.
+                try? publish(slot.settings.ports, of: index, &state)
+            }
         }
     }
 

@@ -28,6 +28,7 @@ extension HostNetwork {
 
     /// Takes slots back whose sandboxes are gone: all that they were given, their flows and links.
     public func giveBack(_ indices: [SlotIndex]) throws(HostNetworkError) {
+        let published = indices.filter { settings(of: $0)?.ports.isEmpty == false }
         for index in indices { try apply(SlotSettings(), to: index) }
         var transaction = NetfilterTransaction()
         transaction.deleteElements(
@@ -40,6 +41,7 @@ extension HostNetwork {
                 try filter.forgetFlows(from: address(of: index))
             }
         }
+        for index in published { try forgetStrangers(of: index) }
         state.with { for index in indices { $0.slots[index] = nil } }
     }
 

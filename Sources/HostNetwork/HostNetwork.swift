@@ -9,6 +9,7 @@ internal import Netlink
 public final class HostNetwork: Sendable {
     public let settings: NodeNetworkSettings
     public let router: NetworkNamespace
+    let node: NetworkNamespace
     let rules: RouterRules
     /// Sockets stay where they were made: nothing changes namespaces later.
     let nodeLinks: NetlinkSocket
@@ -34,6 +35,10 @@ public final class HostNetwork: Sendable {
         var tenants: [VPCNumber] = []
         /// The names of its buckets, in the order of `SlotLimits.all`.
         var buckets = SlotLimits().all.map { _ in String?.none }
+        /// Addresses that are open to it by their names.
+        var resolved: [IPv4Address: ResolvedAddress] = [:]
+        /// What keeps others on the node from its ports.
+        var sockets: [PublishedPort: InternetSocket] = [:]
     }
 
     /// Sandboxes and networks that an agent knows of when it begins.
@@ -73,6 +78,7 @@ public final class HostNetwork: Sendable {
     ) throws(HostNetworkError) {
         self.settings = settings
         self.router = router
+        self.node = node
         rules = RouterRules(settings: settings)
         do throws(NetlinkError) {
             nodeLinks = try NetlinkSocket(.route, in: node)

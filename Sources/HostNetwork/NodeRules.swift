@@ -5,6 +5,14 @@ struct NodeRules {
     let settings: NodeNetworkSettings
 
     private var table: NetfilterTable { settings.table }
+
+    /// Protocol and port of the node to address and port of a slot.
+    var ports: NetfilterSet {
+        NetfilterSet(
+            "ports", of: table, key: .joined(.protocolNumber, .port),
+            leadingTo: .values(.joined(.address, .port)))
+    }
+
     private var name: [UInt8] {
         let bytes = Array(settings.uplinkName.utf8)
         return bytes + [UInt8](repeating: 0, count: 16 - bytes.count)
@@ -29,16 +37,46 @@ struct NodeRules {
         transaction.addRule(
             toRouter + .isEstablished + [.verdict(.accept)], to: "forward", of: table)
         transaction.addRule(
+            toRouter + [
+                .loadFlow(.status), .mask(FlowStatus.destinationTranslated.rawValue.nativeBytes),
+                .compare(.notEqual, [0, 0, 0, 0]), .verdict(.accept),
+            ], to: "forward", of: table)
+        transaction.addRule(
             toRouter + [.counter, .verdict(.drop)], to: "forward", of: table,
             label: NodeCounter.strangers.label)
         transaction.addChain(
             "translation", of: table, at: NetfilterHook(.nat, .postrouting, priority: 100))
+        addPublishing(&transaction)
         for prefix in [settings.slots, settings.uplink] {
             transaction.addRule(
                 .source(within: prefix) + [
                     .load(.outputName), .compare(.notEqual, name), .masquerade,
                 ], to: "translation", of: table)
         }
+    }
+}
+
+extension NodeRules {
+    /// What comes for a port of the node's that leads to a slot: by its links, and from itself.
+    /// Sandboxes are no part of the world there.
+    private func addPublishing(_ transaction: inout NetfilterTransaction) {
+        transaction.addSet(ports)
+        let translate: [NetfilterExpression] = [
+            .loadDestinationKind(), .compare(.equal, [2, 0, 0, 0]), .load(.protocolNumber),
+            .loadBytes(.transport, offset: 2, count: 2, into: .second), .look(map: ports.name),
+            .translateDestination(to: .first, port: .second),
+        ]
+        transaction.addChain(
+            "arriving", of: table, at: NetfilterHook(.nat, .prerouting, priority: -100))
+        transaction.addRule(
+            [.load(.inputName), .compare(.notEqual, name)] + translate, to: "arriving", of: table)
+        transaction.addChain(
+            "own", of: table, at: NetfilterHook(.nat, .output, priority: -100))
+        // A packet from a loopback address cannot leave the node.
+        transaction.addRule(
+            [
+                .loadBytes(.network, offset: 12, count: 1), .compare(.notEqual, [127]),
+            ] + translate, to: "own", of: table)
     }
 }
 

@@ -55,6 +55,26 @@ struct RouterRules {
         NetfilterSet("policies", of: table, key: .address, leadingTo: .verdicts)
     }
 
+    /// Slots, and addresses that names which they may use were resolved to, for their time.
+    var resolved: NetfilterSet {
+        NetfilterSet("resolved", of: table, key: .joined(.address, .address), timeouts: true)
+    }
+
+    /// Slot to the mark of flows that began to such an address.
+    var nameMarks: NetfilterSet {
+        NetfilterSet("name-marks", of: table, key: .address, leadingTo: .values(.mark))
+    }
+
+    /// Slots with the mark that their flows must have to go on.
+    var nameFlows: NetfilterSet {
+        NetfilterSet("name-flows", of: table, key: .joined(.address, .mark))
+    }
+
+    /// Slots with ports of theirs that the node's ports lead to.
+    var published: NetfilterSet {
+        NetfilterSet("published", of: table, key: .joined(.address, .protocolNumber, .port))
+    }
+
     /// Slot to its buckets, in the order of `SlotLimits.all`.
     var bucketMaps: [NetfilterSet] {
         ["outward-bytes", "outward-packets", "inward-bytes", "inward-packets", "new-flows"].map {
@@ -65,11 +85,9 @@ struct RouterRules {
     /// The whole, in place of what was there.
     func replace(in transaction: inout NetfilterTransaction) {
         transaction.replaceTable(table)
-        for set in [addresses, open, refused, prefixes, zones, sources, policies] + tenants
-            + bucketMaps
-        {
-            transaction.addSet(set)
-        }
+        let names = [resolved, nameMarks, nameFlows, published]
+        let sets = [addresses, open, refused, prefixes, zones, sources, policies]
+        for set in sets + tenants + bucketMaps + names { transaction.addSet(set) }
         transaction.addElements(
             settings.refusedPrefixes.map {
                 NetfilterElement($0.address.bytes, through: $0.last.bytes)
@@ -174,6 +192,10 @@ struct RouterRules {
             of: table)
         transaction.addRule(
             .isEstablished + [.verdict(.accept)], to: "forward", of: table)
+        transaction.addRule(
+            .input(is: Self.uplinkGroup) + .output(is: Self.slotGroup)
+                + .isPublished(published, address: 16, port: 2) + [.verdict(.accept)],
+            to: "forward", of: table)
         addOutward(&transaction)
     }
 
@@ -181,6 +203,12 @@ struct RouterRules {
         let source = NetfilterExpression.loadBytes(.network, offset: 12, count: 4)
         let refuse: [NetfilterExpression] = [.counter, .verdict(.drop)]
         let rules: [(RouterCounter?, [NetfilterExpression])] = [
+            // Whoever was let in by a port is answered, whatever else the sandbox may not reach.
+            (
+                nil,
+                .output(is: Self.uplinkGroup) + .isAnswer + .isEstablished
+                    + .isPublished(published, address: 12, port: 0) + [.verdict(.accept)]
+            ),
             (.otherSandbox, .output(is: Self.slotGroup) + refuse),
             // A packet of a tunnel from the node's address would be in whichever tenant's network
             // it says.
@@ -201,6 +229,22 @@ struct RouterRules {
                 nil,
                 .output(is: Self.uplinkGroup) + [
                     source, .isIn(set: open.name), .verdict(.accept),
+                ]
+            ),
+            // A flow goes on when the address it began with is no longer what the name stands for.
+            (
+                nil,
+                .output(is: Self.uplinkGroup) + [
+                    source, .loadBytes(.network, offset: 16, count: 4, into: .second),
+                    .isIn(set: resolved.name), .look(map: nameMarks.name), .storeFlow(.mark),
+                    .verdict(.accept),
+                ]
+            ),
+            (
+                nil,
+                .output(is: Self.uplinkGroup) + .isEstablished + [
+                    source, .loadFlow(.mark, into: .second), .isIn(set: nameFlows.name),
+                    .verdict(.accept),
                 ]
             ),
             // Answers to what came in.
@@ -329,6 +373,15 @@ extension [NetfilterExpression] {
         [
             .loadBytes(.transport, offset: 2, count: 2),
             .within(ports.lowerBound.networkBytes, ports.upperBound.networkBytes),
+        ]
+    }
+
+    /// An address and a port, where they stand in a packet, are one of the set's.
+    static func isPublished(_ set: NetfilterSet, address: UInt32, port: UInt32) -> Self {
+        [
+            .loadBytes(.network, offset: address, count: 4),
+            .load(.protocolNumber, into: .second),
+            .loadBytes(.transport, offset: port, count: 2, into: .third), .isIn(set: set.name),
         ]
     }
 

@@ -145,15 +145,23 @@ public struct SlotSettings: Hashable, Sendable {
     public var vpcs: Set<VPCNumber>
     public var rules: [EgressRule]
     public var limits: SlotLimits
+    /// Which names it may ask for. Those that no rule applies to are answered if it reaches the
+    /// world, and refused else.
+    public var names: [NameRule]
+    /// Ports of the node's that lead to it.
+    public var ports: Set<PublishedPort>
 
     public init(
         isPublic: Bool = false, vpcs: Set<VPCNumber> = [], rules: [EgressRule] = [],
-        limits: SlotLimits = SlotLimits()
+        limits: SlotLimits = SlotLimits(), names: [NameRule] = [],
+        ports: Set<PublishedPort> = []
     ) {
         self.isPublic = isPublic
         self.vpcs = vpcs
         self.rules = rules
         self.limits = limits
+        self.names = names
+        self.ports = ports
     }
 
     func validate() throws(HostNetworkError) {
@@ -163,6 +171,10 @@ public struct SlotSettings: Hashable, Sendable {
         for rule in rules where rule.ports != nil && ![.tcp, .udp].contains(rule.transport) {
             throw .refused(reason: "a rule on ports must name TCP or UDP")
         }
+        guard names.count <= Self.mostRules else {
+            throw .refused(reason: "a sandbox has at most \(Self.mostRules) rules on names")
+        }
+        try PublishedPort.validate(ports)
         let units: [TokenBucket.Unit] = [.bytes, .packets, .bytes, .packets, .packets]
         for case (.some(let bucket), let unit) in zip(limits.all, units) {
             guard bucket.unit == unit else {
