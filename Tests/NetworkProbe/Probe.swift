@@ -22,6 +22,12 @@ struct Probe {
         self.path = path
         node = try NetworkNamespace.make(count: 1)[0]
         proxy = try NetworkNamespace.make(count: 1)[0]
+        // Addresses that links give themselves come when they like.
+        if Files.exists("/proc/sys/net/ipv6/conf") {
+            for namespace in [node, proxy] {
+                try namespace.write([("ipv6/conf/default/disable_ipv6", "1")])
+            }
+        }
         network = try HostNetwork.open(
             NodeNetworkSettings(), node: node, pinnedAt: path)
         vpc = Self.plan(1)
@@ -120,6 +126,10 @@ struct Probe {
         case "clear":
             defer { extra = [] }
             return try timed { try network.giveBack(extra.map(\.index)) }
+        case "cycles":
+            var cycles = Cycles(
+                network, vpc.number, seed: words.count > 2 ? UInt64(words[2]) ?? 1 : 1)
+            return try timed { try cycles.run(number) }
         case "vpc":
             let plan = Self.plan(UInt16(number))
             let slot = slots[0].index
