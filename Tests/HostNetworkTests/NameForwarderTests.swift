@@ -175,6 +175,49 @@ import Testing
         #expect(names.lab.network.resolvedAddresses(of: sandbox.slot.index) == [])
     }
 
+    @Test("whatever both sides send, what is asked properly is answered", arguments: 0..<3)
+    func noise(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        func broken(_ bytes: [UInt8]) -> [UInt8] {
+            var bytes = bytes
+            for _ in 0..<Int.random(in: 1...6, using: &random) {
+                // What it is known by stays in most.
+                let place = Int.random(in: 0..<bytes.count, using: &random)
+                bytes[place] =
+                    Bool.random(using: &random) ? 0xC0 : .random(in: 0...255, using: &random)
+                if Int.random(in: 0..<8, using: &random) == 0 {
+                    bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random))
+                }
+                if bytes.isEmpty { return [0] }
+            }
+            return bytes
+        }
+        let names = try NameLab { $0.patience = .milliseconds(50) }
+        let sandbox = try names.lab.slot(Self.allowing)
+        let good = NameBytes.question("www.example.org")
+        names.answers = { question in
+            let answer = NameBytes.answer(
+                good, [NameBytes.address("www.example.org", Lab.server)])
+            return [
+                broken(answer), question.count > 2 ? Array(question[0..<2]) + answer[2...] : [],
+            ]
+        }
+        let socket = try InternetSocket(.datagrams, in: sandbox.place.namespace)
+        try socket.connect(to: InternetAddress(SandboxNetwork.gateway.rawValue, port: 53))
+        let sent = 400
+        for _ in 0..<sent {
+            _ = UnixSockets.send(broken(good), from: 0, to: socket.descriptor)
+            // So many wait in a socket without being lost.
+            let counts = names.forwarder.counts
+            let before = counts.malformed + counts.questions
+            try names.run {
+                names.forwarder.counts.malformed + names.forwarder.counts.questions > before
+            }
+        }
+        let answer = try names.ask(good, in: sandbox)
+        #expect(NameBytes.code(answer) == 0)
+    }
+
     @Test("what is beyond a sandbox's questions is dropped, and another's are answered")
     func bounded() throws {
         let names = try NameLab {
