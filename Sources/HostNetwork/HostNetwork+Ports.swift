@@ -68,21 +68,20 @@ extension HostNetwork {
         transaction.addElements(ports.map { $0.element(to: address) }, to: nodePorts)
         try performNodeFilter(transaction)
         state.slots[slot]?.sockets.merge(sockets) { $1 }
+        for port in ports { state.ports[port.nodeKey] = slot }
     }
 
     /// Whoever else on the node wants the port later is told that it is taken.
     private func reserve(
         _ port: PublishedPort, for slot: SlotIndex, _ state: State
     ) throws(HostNetworkError) -> InternetSocket {
-        for (other, its) in state.slots where other != slot {
-            if its.sockets.keys.contains(where: { $0.nodeKey == port.nodeKey }) {
-                throw .refused(reason: "\(port.nodeName) leads to \(other) already")
-            }
+        if let other = state.ports[port.nodeKey], other != slot {
+            throw .refused(reason: "\(port.nodeName) leads to \(other) already")
         }
         if port.transport == .udp, port.nodePort == settings.tunnelPort {
             throw .refused(reason: "\(port.nodeName) is that of tunnels")
         }
-        // A port that leads elsewhere within the sandbox from now on stays reserved as it is.
+        // There is one element for a port, which cannot be changed while it leads somewhere.
         if let own = state.slots[slot]?.sockets.first(where: { $0.key.nodeKey == port.nodeKey }) {
             throw .refused(
                 reason: "\(port.nodeName) leads to port \(own.key.port) of \(slot): take that away "
@@ -109,7 +108,10 @@ extension HostNetwork {
         var transaction = NetfilterTransaction()
         transaction.deleteElements(known.map { NetfilterElement($0.nodeKey) }, of: nodePorts)
         try performNodeFilter(transaction)
-        for port in known { state.slots[slot]?.sockets[port] = nil }
+        for port in known {
+            state.slots[slot]?.sockets[port] = nil
+            state.ports[port.nodeKey] = nil
+        }
     }
 
     /// The router's part of it.
@@ -117,6 +119,7 @@ extension HostNetwork {
         _ key: [UInt8], _ before: Set<PublishedPort>, _ after: Set<PublishedPort>,
         in transaction: inout NetfilterTransaction
     ) {
+        guard before != after else { return }
         // Two ports of the node's can lead to one of the sandbox's.
         let old = Set(before.map(\.slotKey))
         let new = Set(after.map(\.slotKey))

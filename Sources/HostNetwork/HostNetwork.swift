@@ -24,6 +24,8 @@ public final class HostNetwork: Sendable {
         var vpcs: [VPCNumber: VPCPlan] = [:]
         /// The slot that is looked at first when one is made: those given back are used late.
         var next: UInt32 = 0
+        /// Ports of the node's that lead to slots, by `PublishedPort.nodeKey`.
+        var ports: [[UInt8]: SlotIndex] = [:]
         /// Counts the names of buckets.
         var generation: UInt64 = 0
     }

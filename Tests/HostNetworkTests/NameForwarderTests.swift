@@ -171,7 +171,7 @@ import Testing
         #expect(NameBytes.code(answer) == 2)
         #expect(names.asked == 2)
         #expect(names.forwarder.counts.unanswered == 1)
-        #expect(names.forwarder.counts.strange == 6)
+        try names.run { names.forwarder.counts.strange == 6 }
         #expect(names.lab.network.resolvedAddresses(of: sandbox.slot.index) == [])
     }
 
@@ -192,7 +192,8 @@ import Testing
             }
             return bytes
         }
-        let names = try NameLab { $0.patience = .milliseconds(50) }
+        // What is asked and not answered properly stays on its way.
+        let names = try NameLab { $0.mostQuestionsOfSlot = 1000 }
         let sandbox = try names.lab.slot(Self.allowing)
         let good = NameBytes.question("www.example.org")
         names.answers = { question in
