@@ -46,6 +46,7 @@ public enum HostFrame: Sendable {
     case clock(nanoseconds: UInt64)
     case reseed([UInt8])
     case hostname(String)
+    case network(GuestNetwork)
     /// So many processes and threads at most; 2 or more.
     case processes(most: Int32)
     case powerOff
@@ -62,6 +63,7 @@ public enum HostFrame: Sendable {
         case .clock(let nanoseconds): Self.frame(ALCOVE_FRAME_CLOCK, Little.bytes(nanoseconds))
         case .reseed(let bytes): Self.frame(ALCOVE_FRAME_RESEED, bytes)
         case .hostname(let name): Self.frame(ALCOVE_FRAME_HOSTNAME, Array(name.utf8))
+        case .network(let network): Self.frame(ALCOVE_FRAME_NETWORK, network.bytes)
         case .processes(let most): Self.value(ALCOVE_FRAME_PROCESSES, most)
         case .powerOff: Self.frame(ALCOVE_FRAME_POWER_OFF, [])
         }
@@ -74,6 +76,36 @@ public enum HostFrame: Sendable {
     private static func frame(_ kind: alcove_frame_kind, _ payload: [UInt8]) -> [UInt8] {
         [UInt8(truncatingIfNeeded: kind.rawValue), 0, 0, 0]
             + Little.bytes(UInt32(truncatingIfNeeded: payload.count)) + payload
+    }
+}
+
+/// What the guest's link is given. Corresponds to `struct alcove_guest_network`.
+public struct GuestNetwork: Hashable, Sendable {
+    /// Of version 4, as a number, like the others: 10.0.0.1 is 0x0a00_0001.
+    public var address: UInt32
+    public var prefixLength: UInt8
+    /// 0 for none.
+    public var gateway: UInt32
+    /// 0 for none.
+    public var nameServer: UInt32
+    /// 0 leaves it.
+    public var mtu: UInt16
+
+    public init(
+        address: UInt32, prefixLength: UInt8, gateway: UInt32 = 0, nameServer: UInt32 = 0,
+        mtu: UInt16 = 0
+    ) {
+        self.address = address
+        self.prefixLength = prefixLength
+        self.gateway = gateway
+        self.nameServer = nameServer
+        self.mtu = mtu
+    }
+
+    var bytes: [UInt8] {
+        // Addresses have their highest byte first.
+        [address, gateway, nameServer].flatMap { Little.bytes($0.byteSwapped) }
+            + [prefixLength, 0] + Little.bytes(mtu)
     }
 }
 

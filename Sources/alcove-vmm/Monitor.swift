@@ -204,6 +204,7 @@ final class Monitor {
         var start = options.start
         if options.hasTerminal { start.terminal = GuestProcess.terminalSize }
         session?.send(.hostname(options.hostname))
+        if let network = options.link?.network { session?.send(.network(network)) }
         if let most = mostProcesses { session?.send(.processes(most: most)) }
         session?.send(.clock(nanoseconds: UInt64(clamping: RealClock.nanoseconds)))
         do throws(SystemCallError) {

@@ -33,6 +33,8 @@ struct RunOptions {
 
         var tap: Tap
         var address: HardwareAddress
+        /// Nil leaves the link down.
+        var network: GuestNetwork?
     }
 
     var machine: MachineConfiguration
@@ -128,6 +130,7 @@ enum RunFlags {
             Flag(
                 "mac", value: "ADDRESS", default: "02:00:00:00:00:01",
                 help: "the hardware address of the guest's link"),
+        ] + NetworkFlags.flags + [
             Flag(
                 "boot", value: "PROTOCOL", default: "linux",
                 help: "how the kernel is entered: linux or pvh"),
@@ -203,7 +206,11 @@ enum RunFlags {
     private static func link(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Link? {
         let tap: RunOptions.Link.Tap
         switch (parsed.string("tap"), parsed.string("tap-descriptor")) {
-        case (nil, nil): return nil
+        case (nil, nil):
+            guard try NetworkFlags.network(parsed) == nil else {
+                throw FlagError("`--address` needs `--tap` or `--tap-descriptor`")
+            }
+            return nil
         case (let name?, nil): tap = .named(name)
         case (nil, let text?): tap = .open(try descriptor(text, of: "tap-descriptor", parsed))
         default: throw FlagError("a guest has one link: give `--tap` or `--tap-descriptor`")
@@ -214,7 +221,8 @@ enum RunFlags {
         guard let address = HardwareAddress(bytes) else {
             throw parsed.refuse("mac", "is no hardware address")
         }
-        return RunOptions.Link(tap: tap, address: address)
+        return RunOptions.Link(
+            tap: tap, address: address, network: try NetworkFlags.network(parsed))
     }
 
     private static func reports(_ parsed: ParsedCommand) throws(FlagError) -> [Int32] {

@@ -117,4 +117,15 @@ import Testing
         start.environment = ["A=\0"]
         #expect(start.fault != nil)
     }
+
+    @Test("A network is written as the guest reads it")
+    func network() {
+        let network = GuestNetwork(
+            address: 0xac1f_ff02, prefixLength: 30, gateway: 0xac1f_ff01, nameServer: 0x0a00_0001,
+            mtu: 1450)
+        #expect(
+            HostFrame.network(network).bytes
+                == [52, 0, 0, 0, 16, 0, 0, 0] + [172, 31, 255, 2] + [172, 31, 255, 1]
+                + [10, 0, 0, 1] + [30, 0, 0xaa, 5])
+    }
 }
