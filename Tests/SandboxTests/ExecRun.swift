@@ -34,7 +34,10 @@ final class ExecRun {
     /// Waits for what is next, and takes it.
     func step() throws {
         if pendingInput.isEmpty, endsInput { session.closeInput() }
-        let hasTerminal = session.inputDescriptor == session.outputDescriptor
+        // Of two that are closed neither is a terminal.
+        let hasTerminal =
+            session.outputDescriptor != nil
+            && session.inputDescriptor == session.outputDescriptor
         let readers = [
             session.controlDescriptor, session.outputDescriptor, session.errorDescriptor,
         ]
