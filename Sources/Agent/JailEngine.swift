@@ -153,7 +153,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
         }
         let spec = try guests.spec(
             for: order.spec, number: order.number, layers: layers,
-            scratch: order.spec.scratchPlace == .disk ? scratchFile(of: order.number) : nil,
+            scratch: scratch(of: order).file,
             held: host.hierarchy.limitKinds)
         return try prepared(spec, try ImageTree.open(guests.root), order)
     }
@@ -252,9 +252,14 @@ enum ScratchOrder {
     /// A file with one, which this user may open.
     case file(String, bytes: UInt64, for: UInt32)
 
+    /// The path of a file.
+    var file: String? {
+        if case .file(let path, _, _) = self { path } else { nil }
+    }
+
     /// Removes a file's name. Who has it open or mounted keeps it.
     func forgetName() {
-        if case .file(let path, _, _) = self { try? Files.remove(path) }
+        if let file { try? Files.remove(file) }
     }
 }
 

@@ -37,6 +37,7 @@ final class DirectoryWalk: LayerSource {
     private let path: String
     private let root: FileStatus
     private let limits: ImageLimits
+    private let readsAttributes: Bool
     private var levels: [Level]
     private var isBegun = false
     /// Files that have several names, by the first of these.
@@ -45,8 +46,13 @@ final class DirectoryWalk: LayerSource {
     private(set) var status: FileStatus
     private var content: (level: Level, name: String)?
 
-    init(_ path: String, limits: ImageLimits) throws(ImageError) {
+    /// - Parameter readsAttributes: whether entries have their extended attributes, which take a
+    ///   call of the kernel more for each file.
+    init(
+        _ path: String, limits: ImageLimits, readsAttributes: Bool = true
+    ) throws(ImageError) {
         self.path = path
+        self.readsAttributes = readsAttributes
         self.limits = limits
         let what = "read the directory `\(path)`"
         let directory = try storing(what) { () throws(SystemCallError) in
@@ -156,9 +162,15 @@ final class DirectoryWalk: LayerSource {
             size: status.kind == .regular ? Int64(clamping: status.size) : nil,
             hardLink: nil, symbolicLink: target,
             deviceMajor: UInt64(status.special.major), deviceMinor: UInt64(status.special.minor),
-            attributes: try Files.attributes(of: place).map {
-                LayerEntry.Attribute(name: $0.name, value: $0.value)
-            })
+            attributes: readsAttributes ? try Self.attributes(of: place) : [])
+    }
+
+    private static func attributes(
+        of place: String
+    ) throws(SystemCallError) -> [LayerEntry.Attribute] {
+        try Files.attributes(of: place).map {
+            LayerEntry.Attribute(name: $0.name, value: $0.value)
+        }
     }
 
     private static func fileType(_ kind: FileStatus.Kind) -> UInt32 {

@@ -48,7 +48,7 @@ public struct MeantDirectories: Sendable {
     private init() { directories = [] }
 
     /// One layer, as the store has it.
-    struct Layer: ~Copyable {
+    private final class Layer {
         let implicit: Set<String>
         let file: ErofsReader
 
@@ -100,25 +100,18 @@ public struct MeantDirectories: Sendable {
     }
 
     private final class Stack {
-        /// A place for what cannot be copied, in an array.
-        final class Place {
-            let layer: Layer
-
-            init(_ layer: consuming Layer) { self.layer = layer }
-        }
-
-        let layers: [Place]
+        let layers: [Layer]
 
         init(_ layers: [(record: LayerRecord, file: String)]) throws(ImageError) {
             self.layers = try layers.map { (layer) throws(ImageError) in
-                Place(try Layer(layer.record, file: layer.file))
+                try Layer(layer.record, file: layer.file)
             }
         }
 
         /// Whether a layer above has an entry for the directory.
         func isDescribed(_ path: String, above place: Int) throws(ImageError) -> Bool {
-            for upper in layers[..<place] where !upper.layer.implicit.contains(path) {
-                if try upper.layer.file.look(at: path) != .nothing { return true }
+            for upper in layers[..<place] where !upper.implicit.contains(path) {
+                if try upper.file.look(at: path) != .nothing { return true }
             }
             return false
         }
@@ -126,10 +119,10 @@ public struct MeantDirectories: Sendable {
         /// That of the next layer which describes it, if it shows from there.
         func access(of path: String, below place: Int) throws(ImageError) -> DirectoryAccess? {
             for lower in layers[(place + 1)...] {
-                switch try lower.layer.file.look(at: path) {
+                switch try lower.file.look(at: path) {
                 case .directory(let access):
                     // Where it only goes through it too, one further down has a say.
-                    if !lower.layer.implicit.contains(path) { return access }
+                    if !lower.implicit.contains(path) { return access }
                 case .hidden: return nil
                 case .nothing: break
                 }
@@ -139,8 +132,8 @@ public struct MeantDirectories: Sendable {
 
         /// That of the topmost layer that has it, which overlayfs shows.
         func shown(_ path: String) throws(ImageError) -> DirectoryAccess {
-            for place in layers {
-                if case .directory(let access) = try place.layer.file.look(at: path) {
+            for layer in layers {
+                if case .directory(let access) = try layer.file.look(at: path) {
                     return access
                 }
             }

@@ -66,10 +66,10 @@ public struct TreeCache: Sendable {
     private static let suffix = ".erofs"
     private static let unfinished = "unfinished"
 
-    /// What tells a tree from another, and from itself once anything in it has changed: the
-    /// content of its files changes the times that the kernel keeps of them.
+    /// What tells a tree from another, and from itself once anything in it has changed: content
+    /// and attributes of its files change the times that the kernel keeps of them.
     private static func fingerprint(of directory: String) throws(ImageError) -> Digest {
-        let walk = try DirectoryWalk(directory, limits: limits)
+        let walk = try DirectoryWalk(directory, limits: limits, readsAttributes: false)
         var hash = SHA256()
         while let entry = try walk.next() {
             let status = walk.status

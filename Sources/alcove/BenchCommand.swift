@@ -45,7 +45,7 @@ enum BenchCommand {
         let count = try parsed.integer("count", in: 1...1_000_000) ?? 100
         let isPooled = parsed.isOn("pooled")
         let sandbox = try LocalSandbox(
-            spec, image: image, isolation: try SandboxFlags.isolation(parsed) ?? .process,
+            spec, image: image, isolation: try SandboxFlags.localIsolation(parsed),
             network: isPooled ? .pooled : .new)
         let host = sandbox.host
         let bench = try ColdStartBench(
@@ -76,37 +76,35 @@ enum BenchCommand {
     }
 
     private static func tell(_ result: ColdStartResult, _ parsed: ParsedCommand) throws {
-        let lines = result.jsonLines(parameters: parameters(parsed))
+        let lines = result.jsonLines(parameters: try parameters(parsed))
         if let path = parsed.string("samples") {
             let file = try Files.open(path, [.writeOnly, .create, .truncate])
             try file.writeAll(Array(lines.utf8))
         }
-        if let path = parsed.string("picture"), let picture = picture(of: result, parsed) {
+        if let path = parsed.string("picture"), let picture = try picture(of: result, parsed) {
             let file = try Files.open(path, [.writeOnly, .create, .truncate])
             try file.writeAll(Array(picture.utf8))
         }
         StandardStream.output.write(parsed.isOn("json") ? lines : result.table)
     }
 
-    private static func parameters(_ parsed: ParsedCommand) -> JSONValue {
+    private static func parameters(_ parsed: ParsedCommand) throws -> JSONValue {
         [
             "concurrency": JSONValue(parsed.string("concurrency") ?? "1"),
             "pooled": JSONValue(parsed.isOn("pooled")),
-            "isolation": JSONValue(isolation(parsed)),
+            "isolation": JSONValue(try SandboxFlags.localIsolation(parsed).rawValue),
             "read_only": JSONValue(parsed.isOn("read-only")),
             "command": JSONValue(parsed.trailing),
         ]
     }
 
-    private static func isolation(_ parsed: ParsedCommand) -> String {
-        let given = parsed.string("isolation") ?? "auto"
-        return given == "auto" ? IsolationKind.process.rawValue : given
-    }
-
-    private static func picture(of result: ColdStartResult, _ parsed: ParsedCommand) -> String? {
+    private static func picture(
+        of result: ColdStartResult, _ parsed: ParsedCommand
+    ) throws -> String? {
         let settings = [
             "\(result.samples.count) samples", "\(parsed.string("concurrency") ?? "1") in flight",
-            isolation(parsed) == IsolationKind.microvm.rawValue ? "microVMs" : "process sandboxes",
+            try SandboxFlags.localIsolation(parsed) == .microvm
+                ? "microVMs" : "process sandboxes",
             parsed.isOn("pooled") ? "pooled network namespaces" : "everything new",
             parsed.isOn("read-only") ? "read-only root" : "writable root",
             parsed.trailing.joined(separator: " "),

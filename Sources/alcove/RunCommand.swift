@@ -107,7 +107,7 @@ enum RunCommand {
             spec.environment.append("TERM=" + (ProcessEnvironment.value(of: "TERM") ?? "linux"))
         }
         let sandbox = try LocalSandbox(
-            spec, image: image, isolation: try SandboxFlags.isolation(parsed) ?? .process,
+            spec, image: image, isolation: try SandboxFlags.localIsolation(parsed),
             network: .begun)
         warn(of: sandbox.limits)
         var outcome = try ForegroundSession.run(

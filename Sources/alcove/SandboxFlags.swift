@@ -54,6 +54,11 @@ enum SandboxFlags {
         return try parsed.choice("isolation", of: ["auto"] + kinds).flatMap(IsolationKind.init)
     }
 
+    /// Of a sandbox that this process starts itself.
+    static func localIsolation(_ parsed: ParsedCommand) throws -> IsolationKind {
+        try isolation(parsed) ?? .process
+    }
+
     private static let rootFlags = [
         Flag("read-only", help: "mount the image without a writable layer"),
         Flag(
