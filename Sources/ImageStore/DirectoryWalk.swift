@@ -95,12 +95,18 @@ final class DirectoryWalk: LayerSource {
                 "\(LayerEntry.shown(path)) has the name of what a layer removes from another",
                 hint: "rename it")
         }
+        // A layer's paths go no further down, and each level is an open descriptor.
+        guard levels.count <= limits.depth else {
+            throw ImageError(
+                .limitExceeded, "\(LayerEntry.shown(path)) is more than \(limits.depth) levels down"
+            )
+        }
         return try reading(path) { () throws(SystemCallError) in
             status = try Files.status(of: name, at: level.directory, followingLinks: false)
             switch status.kind {
             case .socket: return nil
             case .directory:
-                if status.device == root.device, levels.count < limits.depth {
+                if status.device == root.device {
                     let directory = try Files.open(
                         name, at: level.directory, [.readOnly, .directory, .noFollow])
                     levels.append(try Level(directory, path + [UInt8(ascii: "/")]))

@@ -103,10 +103,12 @@ import Testing
     func refused() throws {
         let fixture = try ImageFixture()
         try fixture.shell("mkdir -p tree/a && touch tree/a/.wh.b && touch file")
+        try fixture.shell("mkdir -p deep/$(printf 'a/%.0s' {1..260})")
         let cache = TreeCache(fixture.path + "/cache")
         for (name, reason) in [
             ("tree", "`a/.wh.b` has the name of what a layer removes"),
             ("file", "Not a directory"), ("nothing", "No such file"),
+            ("deep", "more than 256 levels down"),
         ] {
             let error = #expect(throws: ImageError.self) {
                 _ = try cache.file(of: "\(fixture.path)/\(name)")
