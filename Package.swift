@@ -142,7 +142,7 @@ let package = Package(
                 .unsafeFlags(["-Xlinker", "-s"], .when(configuration: .release)),
             ]),
         .target(
-            name: "AgentOperations", dependencies: ["Console", "LinuxKernel"],
+            name: "AgentOperations", dependencies: ["Console", "LinuxKernel", "Netlink"],
             swiftSettings: strict),
         .target(name: "ProtocolBuffers", swiftSettings: strict),
         .target(
@@ -152,8 +152,9 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "AgentAPI", "AgentOperations", "ImageStore", "JSON", "Jail", "KVM", "LinuxKernel",
-                "MicroVM", "ProtocolBuffers", "RPC", "SandboxModel", "Store",
+                "AgentAPI", "AgentOperations", "HostNetwork", "ImageStore", "JSON", "Jail", "KVM",
+                "LinuxKernel", "MicroVM", "Netlink", "ProtocolBuffers", "RPC", "SandboxModel",
+                "Store",
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -69,8 +69,8 @@ public final class Agent {
     /// All that the socket answers.
     public var endpoints: [Endpoint] {
         SandboxesService(node: node).endpoints + NodeService(node: node).endpoints
-            + ImagesService(node: node).endpoints + health.endpoints
-            + reflection.endpoints
+            + ImagesService(node: node).endpoints + NetworksService(node: node).endpoints
+            + health.endpoints + reflection.endpoints
     }
 
     /// Dials the control plane, where there is one. Called on the loop's thread.
@@ -120,6 +120,7 @@ public final class Agent {
         }
         node.stored.depot.close()
         networks.stop()
+        node.closeNetworks()
     }
 
     /// The engine's thread gives up for good what no sandbox may gain.

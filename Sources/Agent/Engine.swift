@@ -45,6 +45,8 @@ struct EngineOrder: Sendable {
     let logBytes: UInt64
     /// What it is made of, where that is not the directory which the specification names.
     var source: ImageSource?
+    /// The file that says inside who is asked for names, where the sandbox has a network.
+    var nameFile: String?
 }
 
 /// A sandbox that could start at once.
@@ -59,7 +61,9 @@ protocol PreparedStart: AnyObject, Sendable {
     /// Makes ahead what can be: the start does it where this was not called.
     func layGround() throws(SandboxError)
     /// Starts it; gives back before its workload runs.
-    func start() throws(SandboxError) -> any EngineSandbox
+    ///
+    /// - Parameter network: none for a loopback alone.
+    func start(_ network: NetworkOrder?) throws(SandboxError) -> any EngineSandbox
 }
 
 enum EngineRecovery: Sendable {

@@ -1,3 +1,4 @@
+internal import HostNetwork
 internal import ImageStore
 internal import Jail
 internal import LinuxKernel
@@ -128,15 +129,17 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
     private func laidOut(_ order: EngineOrder) throws(SandboxError) -> PreparedSandbox {
         let image = try Self.tree(of: order)
         let known = recent.firstIndex {
-            $0.order.spec == order.spec && $0.order.logBytes == order.logBytes
-                && $0.sandbox.isMade(of: image)
+            $0.order.spec == order.spec && $0.order.nameFile == order.nameFile
+                && $0.order.logBytes == order.logBytes && $0.sandbox.isMade(of: image)
         }
         if let known {
             let entry = recent.remove(at: known)
             recent.append(entry)
             return entry.sandbox
         }
-        let sandbox = try prepared(order.spec, image, order)
+        var spec = order.spec
+        spec.nameFile = order.nameFile
+        let sandbox = try prepared(spec, image, order)
         if recent.count == Self.mostRecent { recent.removeFirst() }
         recent.append((order, sandbox))
         return sandbox
@@ -316,19 +319,24 @@ private final class JailStart: PreparedStart, @unchecked Sendable {
         }
     }
 
-    func start() throws(SandboxError) -> any EngineSandbox {
+    func start(_ order: NetworkOrder?) throws(SandboxError) -> any EngineSandbox {
         let requested = MonotonicClock.nanoseconds
         try layGround()
         guard let ground = ground.take() else {
             preconditionFailure("the ground was laid above")
         }
-        let network = prepared.spec.canJoinNetwork ? try networks.take() : nil
+        let network = if let order { try order.settle().namespace } else { try ownNetwork() }
         // Held until the child, which is in the midst of its set-up, has joined it.
         return wrap(
             JailedSandbox(
                 try prepared.startLasting(
                     on: ground, requested: requested, network: network?.descriptor),
                 networks, holding: network))
+    }
+
+    /// A loopback alone.
+    private func ownNetwork() throws(SandboxError) -> NetworkNamespace? {
+        prepared.spec.canJoinNetwork ? try networks.take() : nil
     }
 }
 

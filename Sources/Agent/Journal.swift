@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import HostNetwork
 internal import LinuxKernel
 internal import ProtocolBuffers
 internal import RPC
@@ -56,6 +57,18 @@ final class Journal {
                 .requested,
                 StoredRecord(
                     id: managed.id, number: managed.number, bytes: managed.requested.encoded()))
+        }
+
+        mutating func put(_ joined: JoinedVPC) {
+            change.put(
+                .vpc,
+                StoredRecord(
+                    id: joined.vpc.id, number: Int64(joined.number.rawValue),
+                    bytes: joined.vpc.encoded()))
+        }
+
+        mutating func removeVPC(_ id: String) {
+            change.remove(.vpc, id: id)
         }
 
         mutating func put(_ image: Image) {
@@ -262,4 +275,6 @@ extension RecordKind {
     static let limitChange = RecordKind(rawValue: 4)
     /// Specifications as they were asked for, of those sandboxes whose limits were changed.
     static let requested = RecordKind(rawValue: 5)
+    /// VPCs that the node is in.
+    static let vpc = RecordKind(rawValue: 6)
 }

@@ -1,4 +1,5 @@
 internal import AgentAPI
+internal import HostNetwork
 internal import LinuxKernel
 internal import RPC
 internal import SandboxModel
@@ -26,6 +27,10 @@ final class ManagedSandbox: @unchecked Sendable {
     var isCreated = false
     /// Laid out and waiting for its start.
     var prepared: (any PreparedStart)?
+    /// The slot of the node's networks that it is about to start with.
+    var network: NetworkOrder?
+    /// That it had, until nothing is written down of it any more.
+    var leavingSlot: SlotIndex?
     /// Being started on the spawner's thread: nobody can act on it.
     var isSpawning = false
     /// It was to be killed meanwhile.

@@ -85,6 +85,7 @@ extension NodeAgent {
         guard drain == nil else { throw .draining }
         let (spec, told) = try resolved(wanted, found)
         let engine = try engine(for: wanted.isolation)
+        try checkNetwork(of: wanted, spec)
         let request = request(of: spec, on: engine)
         if case .refused(let shortages) = admission.reserve(request, for: id) {
             throw .noRoom(shortages)

@@ -54,6 +54,7 @@ extension NodeAgent {
     private func prepare(_ managed: ManagedSandbox, for next: SandboxLifecycle.State) {
         // One that is being removed stays, for those who still hold it, as it was.
         managed.sandbox.state = AgentAPI.SandboxState(next) ?? managed.sandbox.state
+        if next.hasEnded || next == .created || next == .removing { leaveSlot(managed) }
         guard next.hasEnded else { return }
         managed.sandbox.pid = 0
         if managed.sandbox.endedAtNanoseconds == 0 {
@@ -106,6 +107,7 @@ extension NodeAgent {
 
     /// Tells those who wait what they wait for, once it is so.
     private func tell(_ managed: ManagedSandbox) {
+        giveSlotBack(of: managed)
         switch managed.state {
         case .created, .starting: break
         case .running, .paused: settleStart(managed, .success(()))

@@ -1,5 +1,6 @@
 internal import AgentAPI
 internal import AgentOperations
+internal import HostNetwork
 internal import Jail
 internal import LinuxKernel
 internal import ProtocolBuffers
@@ -31,6 +32,8 @@ extension NodeAgent {
             requested: try table(of: .requested))
         for record in try records(of: .sandbox) { try restore(record, beside) }
         restoreHolds()
+        try restoreVPCs()
+        try openNetworks()
         for managed in registry.all {
             recover(managed)
             finishLimitChange(of: managed)
@@ -68,6 +71,17 @@ extension NodeAgent {
             }
         }
         restoreStoredImages()
+    }
+
+    private func restoreVPCs() throws(AgentError) {
+        for record in try records(of: .vpc) {
+            do {
+                let vpc = try NodeVPC(decoding: record.bytes)
+                vpcs[vpc.id] = JoinedVPC(number: try VPCNumber(recorded: record.number), vpc: vpc)
+            } catch {
+                throw Self.unreadable("VPC", record, error)
+            }
+        }
     }
 
     private static func unreadable(

@@ -114,8 +114,10 @@ extension NodeAgent {
             if managed.prepared == nil {
                 managed.spec = try resolvedAgain(managed.sandbox)
             }
+            try reserveSlot(for: managed)
             try request(.startRequested, of: managed)
         } catch {
+            cancelSlot(of: managed)
             metrics.startResults.add(1, .failed)
             settleStart(managed, .failure(error))
         }
@@ -126,17 +128,17 @@ extension NodeAgent {
         steps.reached(.startWritten)
         let order = order(for: managed)
         let engine = managed.engine
-        let prepared = managed.prepared
-        managed.prepared = nil
+        let prepared = managed.prepared.take()
+        let network = managed.network.take()
         managed.isSpawning = true
         guard prepared == nil, order.spec.scratchPlace == .disk else {
             return spawn(managed) { () throws(SandboxError) in
-                if let prepared { return try prepared.start() }
-                return try engine.prepare(order).start()
+                if let prepared { return try prepared.start(network) }
+                return try engine.prepare(order).start(network)
             }
         }
         layOutOnDisk(managed, isBounded: false) { [self] result in
-            spawn(managed) { () throws(SandboxError) in try result.get().start() }
+            spawn(managed) { () throws(SandboxError) in try result.get().start(network) }
         }
     }
 
@@ -150,7 +152,9 @@ extension NodeAgent {
             managed.isSpawning = false
             steps.reached(.startSpawned)
             switch result {
-            case .success(let running): attach(running, to: managed)
+            case .success(let running):
+                attach(running, to: managed)
+                settleNetwork(of: managed)
             case .failure(let error):
                 managed.mayHaveRemains = true
                 noteEnd(of: managed, .failed(error))

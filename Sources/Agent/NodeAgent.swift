@@ -1,5 +1,6 @@
 internal import AgentAPI
 internal import AgentOperations
+internal import HostNetwork
 internal import Jail
 internal import LinuxKernel
 internal import RPC
@@ -36,6 +37,12 @@ final class NodeAgent: @unchecked Sendable {
     var registry = SandboxRegistry()
     var images = ImageRegistry()
     let stored: StoredImages
+    /// Nothing where sandboxes have no networks.
+    var networks: SandboxNetworks?
+    var names: NameForwarder?
+    /// By their ids.
+    var vpcs: [String: JoinedVPC] = [:]
+    var networkTimer: ScheduledAction?
     /// What the node has.
     var total: SandboxModel.Resources
     var admission: Admission
@@ -220,7 +227,8 @@ final class NodeAgent: @unchecked Sendable {
         EngineOrder(
             number: managed.number, spec: managed.spec,
             limits: managed.sandbox.limits.compactMap(\.model), logBytes: settings.logBytes,
-            source: managed.source)
+            source: managed.source,
+            nameFile: managed.sandbox.spec?.network == nil ? nil : networks?.nameFile)
     }
 
     /// The specification as the model has it, with the image's directory and its user's number.

@@ -1,3 +1,4 @@
+public import Netlink
 public import SandboxModel
 
 /// What the operator decided about the node.
@@ -45,6 +46,43 @@ public struct NodeSettings: Sendable {
     public var controlPlane: String?
     /// Network namespaces that are made ahead.
     public var spareNetworks = 4
+
+    /// Networks of sandboxes beyond their loopback.
+    public struct Networks: Sendable {
+        public var slots: IPv4Prefix
+        public var uplink: IPv4Prefix
+        public var link: String
+        /// Where the router's namespace is pinned.
+        public var router: String
+        public var managementPrefixes: [IPv4Prefix]
+        public var underlay: IPv4Address?
+        public var tunnelPort: UInt16
+        public var mtu: UInt32
+        /// Empty: those that the node asks.
+        public var nameServers: [IPv4Address]
+        public var leastReady: Int
+        public var mostReady: Int
+
+        public init(
+            slots: IPv4Prefix, uplink: IPv4Prefix, link: String, router: String,
+            managementPrefixes: [IPv4Prefix], underlay: IPv4Address?, tunnelPort: UInt16,
+            mtu: UInt32, nameServers: [IPv4Address], leastReady: Int, mostReady: Int
+        ) {
+            self.slots = slots
+            self.uplink = uplink
+            self.link = link
+            self.router = router
+            self.managementPrefixes = managementPrefixes
+            self.underlay = underlay
+            self.tunnelPort = tunnelPort
+            self.mtu = mtu
+            self.nameServers = nameServers
+            self.leastReady = leastReady
+            self.mostReady = mostReady
+        }
+    }
+    /// Nothing where sandboxes have none.
+    public var networks: Networks?
     /// What the images of the store may take, in bytes; 0 without a bound.
     public var imagesCapacity: UInt64 = 0
     /// Whether layers are packed that are imported from now on.

@@ -5,14 +5,14 @@ public enum Definitions {
     /// Every file, after those that it imports.
     public static let files: [FileDescriptor] = [
         .googleProtobufAny, .googleRpcStatus, .grpcHealthV1Health, .grpcReflectionV1Reflection,
-        .alcoveV1Types, .alcoveV1Sandboxes, .alcoveV1Images, .alcoveV1Node, .alcoveV1ControlPlane,
-        .alcoveV1Proxy,
+        .alcoveV1Types, .alcoveV1Sandboxes, .alcoveV1Images, .alcoveV1Networks, .alcoveV1Node,
+        .alcoveV1ControlPlane, .alcoveV1Proxy,
     ]
 
     /// The services of the agent's socket. `ControlPlane` is served by others.
     public static let services: [ServiceDescriptor] = [
         SandboxesMethods.service, NodeMethods.service, ImagesMethods.service,
-        HealthMethods.service, ServerReflectionMethods.service,
+        NetworksMethods.service, HealthMethods.service, ServerReflectionMethods.service,
     ]
 
     /// The services of the VPC proxy's socket.

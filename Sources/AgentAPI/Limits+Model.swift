@@ -85,7 +85,9 @@ extension LimitPolicy {
 }
 
 extension CallFailure {
-    static func unknownNumber(_ number: Int32, _ field: String, _ known: String) -> CallFailure {
+    public static func unknownNumber(_ number: Int32, _ field: String, _ known: String)
+        -> CallFailure
+    {
         .invalid(field, "has the number \(number), which is not known here", hint: known)
     }
 }

@@ -30,6 +30,13 @@ public enum EventText {
                 + (drain.deadlineAtNanoseconds == 0
                     ? "" : " until \(TimeText.utc(drain.deadlineAtNanoseconds))")
         case .drainEnded: "draining ended"
+        case .networkUpdated(let update):
+            "network changed: \(NetworkText.summary(update.network ?? NetworkSpec()))"
+        case .vpcJoined(let joined): "in the VPC \(joined.vpcID)"
+        case .vpcLeft(let left): "no longer in the VPC \(left.vpcID)"
+        case .proxyChanged(let change):
+            "proxy \(change.proxyAddress) of the VPC \(change.vpcID) "
+                + (change.alive ? "answers" : "does not answer")
         case .heartbeat: "nothing happened"
         case nil: "something that this version does not know"
         }

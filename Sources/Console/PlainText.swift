@@ -23,7 +23,7 @@ public enum PlainText {
     }
 
     /// `text` in backticks, escaped, and cut to 80 characters.
-    static func quoted(_ text: some StringProtocol) -> String {
+    public static func quoted(_ text: some StringProtocol) -> String {
         let shown = text.prefix(80)
         let isCut = shown.endIndex != text.endIndex
         return "`\(escaped(shown))\(isCut ? "…" : "")`"

@@ -113,7 +113,13 @@ extension HostNetwork {
                 add(vpc, in: &transaction)
                 state.vpcs[vpc.number] = vpc
             }
-            for (index, settings) in known.slots where names.contains(index.linkName) {
+            for (index, settings) in known.slots {
+                guard names.contains(index.linkName) else {
+                    // Nothing of it was made, or all of it is gone. It is nobody else's before it
+                    // is given back.
+                    state.slots[index] = SlotState()
+                    continue
+                }
                 add([index], in: &transaction)
                 let before = SlotState()
                 state.slots[index] = try change(

@@ -9,6 +9,18 @@ extension HostNetwork {
     ) throws(HostNetworkError) -> [SandboxSlot] {
         let indices = try reserve(count)
         do throws(HostNetworkError) {
+            return try makeSlots(indices, kind)
+        } catch {
+            free(indices)
+            throw error
+        }
+    }
+
+    /// Makes slots whose numbers were taken before. When it fails they still are.
+    func makeSlots(
+        _ indices: [SlotIndex], _ kind: SlotKind
+    ) throws(HostNetworkError) -> [SandboxSlot] {
+        do throws(HostNetworkError) {
             let slots =
                 switch kind {
                 case .namespace: try makeNamespaces(indices)
@@ -21,16 +33,24 @@ extension HostNetwork {
         } catch {
             // What failed is what is told of.
             try? removeLinks(indices.map(\.link))
-            state.with { for index in indices { $0.slots[index] = nil } }
             throw error
         }
     }
 
+    /// Gives numbers back of which nothing was made.
+    func free(_ indices: [SlotIndex]) {
+        state.with { for index in indices { $0.slots[index] = nil } }
+    }
+
     /// Takes slots back whose sandboxes are gone: all that they were given, their flows and links.
-    public func giveBack(_ indices: [SlotIndex]) throws(HostNetworkError) {
+    /// Those that are not there are passed over.
+    public func giveBack(_ given: [SlotIndex]) throws(HostNetworkError) {
+        let indices = state.with { state in given.filter { state.slots[$0] != nil } }
         let published = indices.filter { settings(of: $0)?.ports.isEmpty == false }
         for index in indices { try apply(SlotSettings(), to: index) }
         var transaction = NetfilterTransaction()
+        // One whose making failed has none, and an element that is not there would be an error.
+        add(indices, in: &transaction)
         transaction.deleteElements(
             indices.map { NetfilterElement($0.link.rawValue.nativeBytes) }, of: rules.addresses)
         try performFilter(transaction)
@@ -42,7 +62,7 @@ extension HostNetwork {
             }
         }
         for index in published { try forgetStrangers(of: index) }
-        state.with { for index in indices { $0.slots[index] = nil } }
+        free(indices)
     }
 
     /// Slots that there are.
@@ -66,7 +86,8 @@ extension HostNetwork {
         }
     }
 
-    private func reserve(_ count: Int) throws(HostNetworkError) -> [SlotIndex] {
+    /// Takes numbers, of which nothing is made yet.
+    func reserve(_ count: Int) throws(HostNetworkError) -> [SlotIndex] {
         let capacity = capacity
         return try state.with { (state) throws(HostNetworkError) in
             guard state.slots.count + count <= Int(capacity) else {
@@ -87,7 +108,14 @@ extension HostNetwork {
     private func makeNamespaces(_ indices: [SlotIndex]) throws(HostNetworkError) -> [SandboxSlot] {
         let namespaces = try withSystem { () throws(SystemCallError) in
             let made = try NetworkNamespace.make(count: indices.count)
-            for namespace in made { try namespace.turnOffVersion6() }
+            for namespace in made {
+                try namespace.turnOffVersion6()
+                // Nobody inside has the capabilities for it, and nobody else has these ports.
+                try namespace.write([
+                    ("ipv4/ip_unprivileged_port_start", "0"),
+                    ("ipv4/ping_group_range", "0 2147483647"),
+                ])
+            }
             return made
         }
         var batch = NetlinkBatch()

@@ -1,5 +1,5 @@
 public import LinuxKernel
-internal import Netlink
+public import Netlink
 
 /// The networks of a node's sandboxes.
 ///
@@ -146,7 +146,8 @@ public final class HostNetwork: Sendable {
         }
     }
 
-    func address(of slot: SlotIndex) -> IPv4Address {
+    /// By which the router, its filter and the network beyond know a slot.
+    public func address(of slot: SlotIndex) -> IPv4Address {
         // The first address of a prefix is not given to anybody.
         settings.slots.address.advanced(by: slot.rawValue + 1)
     }

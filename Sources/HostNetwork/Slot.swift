@@ -164,7 +164,7 @@ public struct SlotSettings: Hashable, Sendable {
         self.ports = ports
     }
 
-    func validate() throws(HostNetworkError) {
+    public func validate() throws(HostNetworkError) {
         guard rules.count <= Self.mostRules else {
             throw .refused(reason: "a sandbox has at most \(Self.mostRules) rules")
         }

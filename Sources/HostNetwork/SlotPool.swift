@@ -1,5 +1,11 @@
 internal import LinuxKernel
 
+/// A slot that is somebody's, perhaps before it is made.
+public struct ReservedSlot: Sendable {
+    public let index: SlotIndex
+    let ready: SandboxSlot?
+}
+
 /// Slots that are made ahead of time. Taking one makes and moves no link.
 public final class SlotPool: Sendable {
     private let network: HostNetwork
@@ -50,24 +56,50 @@ public final class SlotPool: Sendable {
 
     /// Takes a slot and gives it what its sandbox is to have. Makes one when none is ready.
     public func take(_ settings: SlotSettings) throws(HostNetworkError) -> SandboxSlot {
+        let reserved = try reserve()
+        do throws(HostNetworkError) {
+            return try settle(reserved, settings)
+        } catch {
+            cancel(reserved)
+            throw error
+        }
+    }
+
+    /// The number of a slot, of which nothing need be there yet: so that it can be written down
+    /// before. Touches nothing of the kernel's.
+    public func reserve() throws(HostNetworkError) -> ReservedSlot {
         let ready = state.with { state in
             let slot = state.ready.popLast()
             if slot == nil { state.missed += 1 }
             return slot
         }
+        if let ready { return ReservedSlot(index: ready.index, ready: ready) }
+        return ReservedSlot(index: try network.reserve(1)[0], ready: nil)
+    }
+
+    /// Makes the slot, if it is not there, and gives it what its sandbox is to have. When that
+    /// fails, it can be cancelled or given back.
+    public func settle(
+        _ reserved: ReservedSlot, _ settings: SlotSettings
+    ) throws(HostNetworkError) -> SandboxSlot {
         let slot: SandboxSlot
-        if let ready {
+        if let ready = reserved.ready {
             slot = ready
         } else {
-            slot = try network.makeSlots(1, kind)[0]
+            slot = try network.makeSlots([reserved.index], kind)[0]
         }
-        do throws(HostNetworkError) {
-            try network.apply(settings, to: slot.index)
-        } catch {
-            state.with { $0.ready.append(slot) }
-            throw error
-        }
+        try network.apply(settings, to: slot.index)
         return slot
+    }
+
+    /// Nothing comes of it. One that was ready is so again.
+    public func cancel(_ reserved: ReservedSlot) {
+        if let ready = reserved.ready {
+            state.with { $0.ready.append(ready) }
+        } else {
+            // What was made of it went, or goes with the next one of its number.
+            try? network.giveBack([reserved.index])
+        }
     }
 
     /// Takes away what is ready.

@@ -76,7 +76,7 @@ public struct VPCPlan: Hashable, Sendable {
     /// tunnel.
     public var linkAddress: LinkAddress { LinkAddress(local: address.rawValue) }
 
-    func validate() throws(HostNetworkError) {
+    public func validate() throws(HostNetworkError) {
         guard (1..<1 << 24).contains(identifier) else {
             throw .refused(reason: "the tunnel's number \(identifier) must have 24 bits")
         }

@@ -56,6 +56,24 @@ public struct ImageTree: ~Copyable, Sendable {
         }
     }
 
+    static let nameFile = "/etc/resolv.conf"
+
+    /// What the file of names is mounted on: in a writable root it may be missing.
+    func checkNameFile(of spec: SandboxSpec) throws(SandboxError) {
+        guard spec.nameFile != nil else { return }
+        let name = String(Self.nameFile.dropFirst())
+        do throws(SystemCallError) {
+            let status = try Files.status(of: name, at: directory, followingLinks: false)
+            if status.kind != .directory { return }
+        } catch {
+            if error.errorNumber == .noEntry, spec.root == .writable { return }
+        }
+        throw SandboxError(
+            .imageMissing, "image `\(path)` has no file `\(Self.nameFile)` to mount on",
+            hint: "a sandbox with a network needs one: make it in the image, where a writable root "
+                + "gets it only if nothing is in its place")
+    }
+
     /// Where the workload's program is inside: found along `PATH` if it is a bare name.
     func resolveProgram(of spec: SandboxSpec) throws(SandboxError) -> String {
         let name = spec.command.first ?? ""

@@ -119,6 +119,7 @@ struct PlanLowering {
     private let controller: Slot
     private var boundDevices: [(name: String, slot: Slot)] = []
     private var machineFiles: [Slot] = []
+    private let nameFile: Slot
 
     /// A place that every host has and that the steps do not need: the new root is put together
     /// on it before it is entered.
@@ -153,6 +154,7 @@ struct PlanLowering {
         temporary = program.makeSlot()
         empty = program.makeSlot()
         terminals = program.makeSlot()
+        nameFile = program.makeSlot()
     }
 
     mutating func lower(_ step: PlanStep) {
@@ -176,10 +178,12 @@ struct PlanLowering {
                 into: proc)
         case .makeDevices(let source): makeDevices(source)
         case .takeMachineFiles(let files): takeMachineFiles(files)
+        case .takeNameFile(let path): program.cloneTree(at: path, into: nameFile)
         case .enterRoot: program.pivot(to: spec.root == .readOnly ? slots.image : root)
         case .mountProc: program.attach(proc, at: "/proc")
         case .mountDevices: mountDevices()
         case .mountMachineFiles(let files): mountMachineFiles(files)
+        case .mountNameFile(let root): mountNameFile(root)
         case .mountTerminals:
             program.newFileSystem(
                 "devpts", options: [("ptmxmode", "0666"), ("mode", "0620")],
@@ -312,6 +316,16 @@ struct PlanLowering {
                     : [.readOnly, .noSetUserID, .noDevices, .noExecution], of: slot)
             program.attach(slot, at: "/dev/" + file.name)
         }
+    }
+
+    private func mountNameFile(_ root: SandboxSpec.Root) {
+        if root == .writable {
+            program.makeDirectory("/etc", permissions: 0o755)
+            program.makeFile(ImageTree.nameFile)
+        }
+        program.setAttributes([.readOnly, .noSetUserID, .noDevices, .noExecution], of: nameFile)
+        // It covers a link as well: none is followed.
+        program.attach(nameFile, at: ImageTree.nameFile)
     }
 
     private func mountDevices() {

@@ -177,6 +177,7 @@ public final class PreparedSandbox {
         let spec = spec.fitted(to: node)
         limits = try spec.validate(on: node)
         try image.checkMountPoints(for: spec.root)
+        try image.checkNameFile(of: spec)
         try image.checkWorkingDirectory(of: spec)
         let executable = try image.resolveProgram(of: spec)
         let cgroup = host.cgroupPath.map { $0 + "/" + CgroupParent.sandboxPrefix + "…" }

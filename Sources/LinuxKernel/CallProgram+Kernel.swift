@@ -167,6 +167,13 @@ extension CallProgram {
             [.slot(directory), .text(name), .literal(0o100_666), .literal(0)])
     }
 
+    /// The same where something may be there already.
+    public func makeFile(_ path: String) {
+        append(
+            __NR_mknodat, "mknodat",
+            [Self.here, .text(path), .literal(0o100_644), .literal(0)], tolerating: .exists)
+    }
+
     public func makeLink(_ name: String, to target: String, in directory: Slot) {
         append(__NR_symlinkat, "symlinkat", [.text(target), .slot(directory), .text(name)])
     }

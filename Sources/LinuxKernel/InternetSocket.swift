@@ -38,11 +38,18 @@ public final class InternetSocket: Sendable {
 
     /// The calling thread is in the namespace for the time.
     public init(_ kind: Kind, in namespace: NetworkNamespace) throws(SystemCallError) {
-        handle = try namespace.enter { () throws(SystemCallError) in
-            // AF_INET, SOCK_NONBLOCK | SOCK_CLOEXEC
-            let made = systemCall(__NR_socket, 2, kind.rawValue | 0o4000 | 0o2_000_000, 0)
-            return Descriptor(owning: Int32(try checked(made, "socket")))
-        }
+        handle = try namespace.enter { () throws(SystemCallError) in try Self.make(kind) }
+    }
+
+    /// In the namespace of the calling thread.
+    public init(_ kind: Kind) throws(SystemCallError) {
+        handle = try Self.make(kind)
+    }
+
+    private static func make(_ kind: Kind) throws(SystemCallError) -> Descriptor {
+        // AF_INET, SOCK_NONBLOCK | SOCK_CLOEXEC
+        let made = systemCall(__NR_socket, 2, kind.rawValue | 0o4000 | 0o2_000_000, 0)
+        return Descriptor(owning: Int32(try checked(made, "socket")))
     }
 
     private init(_ handle: consuming Descriptor) {

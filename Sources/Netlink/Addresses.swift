@@ -123,6 +123,19 @@ public struct LinkAddress: Hashable, Sendable {
         self.bytes = Array(bytes)
     }
 
+    /// Reads `02:ac:0a:00:00:01`.
+    public init?(_ text: String) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        let bytes = parts.compactMap { part in
+            part.utf8.count == 2 && part.first != "+" ? UInt8(part, radix: 16) : nil
+        }
+        guard parts.count == bytes.count else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    /// Whether one interface can have it: not several, and not nobody.
+    public var isOfOne: Bool { (bytes.first ?? 1) & 1 == 0 && self != .zero }
+
     /// A locally administered one, made from a number.
     public init(local number: UInt32) {
         bytes = [0x02, 0xac] + IPv4Address(rawValue: number).bytes

@@ -27,11 +27,13 @@ extension PlanStep: CustomStringConvertible {
         case .makeDevices(.bound): "bind devices"
         case .takeMachineFiles(let files):
             "create `/dev/kvm`, clone \(Self.list(files.map(\.path)))"
+        case .takeNameFile(let path): "clone `\(path)`"
         case .enterRoot: "enter new root"
         case .mountProc: "mount `/proc`"
         case .mountDevices: "mount `/dev`"
         case .mountMachineFiles(let files):
             "mount \(Self.list(files.map { "/dev/\($0.name)" }))"
+        case .mountNameFile: "mount `/etc/resolv.conf`"
         case .mountTerminals: "mount `/dev/pts`"
         case .mountTemporary: "mount `/tmp`"
         case .mask(let paths): "mask \(Self.list(paths.map(\.path)))"
@@ -104,11 +106,14 @@ extension PlanStep: CustomStringConvertible {
         case .makeDevices: "Only devices without state of the host: null, zero, full, random, tty."
         case .takeMachineFiles:
             "A monitor opens KVM and the guest's disks by these; no path leads to anything else."
+        case .takeNameFile: "The same file for all sandboxes with a network: all ask the gateway."
         case .enterRoot:
             "`pivot_root`, then the old root is let go: no path leads to the host's files."
         case .mountProc: "Shows this pid namespace alone."
         case .mountDevices: "Minimal, and its nodes are the only ones that can be opened."
         case .mountMachineFiles: "Read-only, but for what the guest writes to."
+        case .mountNameFile:
+            "Read-only, in place of what the image has; a writable root gets what is missing."
         case .mountTerminals: "Terminals of its own: no host terminal is reachable."
         case .mountTemporary: "No device, no set-user-id program takes effect there."
         case .mask: "These files tell of the host, or act on it."

@@ -63,6 +63,7 @@ public struct SandboxPlan: Hashable, Sendable {
             .makeDevices(spec.identityMaps.isEmpty ? .created : .bound),
         ]
         if let machine = spec.machine { steps.append(.takeMachineFiles(machine.files)) }
+        if let file = spec.nameFile { steps.append(.takeNameFile(path: file)) }
         steps.append(.enterRoot)
         return steps
     }
@@ -72,6 +73,7 @@ public struct SandboxPlan: Hashable, Sendable {
     ) -> [PlanStep] {
         var steps: [PlanStep] = [.mountProc, .mountDevices]
         if let machine = spec.machine { steps.append(.mountMachineFiles(machine.files)) }
+        if spec.nameFile != nil { steps.append(.mountNameFile(spec.root)) }
         steps += [
             .mountTerminals, .mountTemporary,
             .mask(paths: node.maskedPaths),
@@ -135,10 +137,12 @@ public enum PlanStep: Hashable, Sendable {
     case makeProc
     case makeDevices(DeviceSource)
     case takeMachineFiles([MachineParts.File])
+    case takeNameFile(path: String)
     case enterRoot
     case mountProc
     case mountDevices
     case mountMachineFiles([MachineParts.File])
+    case mountNameFile(SandboxSpec.Root)
     case mountTerminals
     case mountTemporary
     case mask(paths: [MaskedPath])
@@ -164,8 +168,8 @@ public enum PlanStep: Hashable, Sendable {
         case .awaitIdentityMaps, .newCgroupNamespace, .joinNetwork, .makeMountsPrivate,
             .makeScratch, .mountScratch, .mountImage, .mountOverlay, .makeProc, .makeDevices,
             .enterRoot, .mountProc, .takeMachineFiles, .mountDevices, .mountMachineFiles,
-            .mountTerminals, .mountTemporary, .mask,
-            .protect, .setHostname, .raiseLoopback, .openTerminal, .limitProcess, .dropGroups,
+            .takeNameFile, .mountNameFile, .mountTerminals, .mountTemporary, .mask, .protect,
+            .setHostname, .raiseLoopback, .openTerminal, .limitProcess, .dropGroups,
             .setIdentity, .dropCapabilities, .changeDirectory, .forbidNewPrivileges,
             .closeDescriptors, .loadFilter, .execute:
             .child

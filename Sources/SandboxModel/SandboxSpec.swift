@@ -85,6 +85,8 @@ public struct SandboxSpec: Equatable, Sendable {
     public var timeout: Duration?
     /// Set where the workload is the monitor of a microVM.
     public var machine: MachineParts?
+    /// A file of the host that says who is asked for names, where the sandbox has a network.
+    public var nameFile: String?
 
     public init(image: String, command: [String]) {
         self.image = image
@@ -104,6 +106,7 @@ public struct SandboxSpec: Equatable, Sendable {
         deniedCalls = .kill
         timeout = nil
         machine = nil
+        nameFile = nil
     }
 
     /// What runs, in the words of whoever asked for it.

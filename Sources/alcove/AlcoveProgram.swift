@@ -33,6 +33,8 @@ enum AlcoveProgram {
             ("drain", { [NodeCommands.drain] }),
             ("info", { [NodeCommands.info] }),
             ("image", { ImageCommands.declarations }),
+            ("network", { NetworkCommands.declarations }),
+            ("port-forward", { [PortForwardCommand.declaration] }),
             ("proxy", { ProxyCommands.declarations }),
             ("plan", { [PlanCommand.declaration] }),
             ("policy", { [PolicyCommand.declaration] }),

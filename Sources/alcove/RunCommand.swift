@@ -31,7 +31,7 @@ enum RunCommand {
                 Flag("local", help: "start it from here, whether there is an agent or not"),
                 Flag("agent", help: "have the agent start it, without standard input"),
                 Agent.socketFlag, SandboxFlags.isolationFlag,
-            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + [
+            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + NetworkFlags.flags + [
                 Flag("timeline", help: "print when each stage of the start was reached"),
                 Flag("json", help: "print the result as JSON, as the last line of the output"),
                 Flag(

@@ -30,10 +30,22 @@ extension NodeSettings {
         monitorDirectory = configuration.monitorDirectory
         allLimitsAreBestEffort = configuration.limitPolicy == .bestEffort
         spareNetworks = configuration.spareNetworks
+        networks = configuration.networks.areOn ? Networks(configuration.networks) : nil
         imagesCapacity = configuration.imagesCapacity
         packsImages = configuration.imagesPacking == .lz4
         controlPlane =
             configuration.controlPlaneSocket.isEmpty ? nil : configuration.controlPlaneSocket
+    }
+}
+
+extension NodeSettings.Networks {
+    fileprivate init(_ networks: AgentConfiguration.Networks) {
+        self.init(
+            slots: networks.slots, uplink: networks.uplink, link: networks.link,
+            router: networks.router, managementPrefixes: networks.managementPrefixes,
+            underlay: networks.underlay, tunnelPort: networks.tunnelPort, mtu: networks.mtu,
+            nameServers: networks.nameServers, leastReady: networks.leastReady,
+            mostReady: networks.mostReady)
     }
 }
 

@@ -117,6 +117,19 @@ private func problems(_ text: String) -> [String] {
         in_flight = 2
         queue = 0
         queue_timeout = "250ms"
+        [network]
+        enabled = true
+        slots = "10.0.0.0/20"
+        uplink = "10.1.0.0/30"
+        link = "up"
+        router = "/s/router"
+        management = ["10.9.0.0/16", "192.0.2.7"]
+        underlay = "192.0.2.1"
+        tunnel_port = 4790
+        mtu = 8900
+        name_servers = ["192.0.2.53"]
+        least_ready = 1
+        most_ready = 2
         [capacity]
         kept_cpus = "0.5"
         kept_memory = "1GiB"

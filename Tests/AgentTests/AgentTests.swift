@@ -40,6 +40,13 @@ struct AgentTests {
         try AgentScript("scratch").run()
     }
 
+    @Test(
+        "sandboxes reach what their networks open and nothing else, over changes and restarts",
+        .needs(.netAdmin, .ip, .python3))
+    func networks() throws {
+        try AgentScript("networks").run()
+    }
+
     @Test("peers that leave, hurry, vanish or never read cost little and break nothing")
     func peers() throws {
         try AgentScript("peers").run()

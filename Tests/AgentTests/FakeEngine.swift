@@ -88,7 +88,7 @@ private final class FakeStart: PreparedStart {
         try world.folder(of: order.number).make()
     }
 
-    func start() throws(SandboxError) -> any EngineSandbox {
+    func start(_ network: NetworkOrder?) throws(SandboxError) -> any EngineSandbox {
         try world.begin(.start)
         if order.spec.scratchPlace == .disk, !hasScratch.with({ $0 }) {
             world.note("\(order.number) was started without its scratch space")

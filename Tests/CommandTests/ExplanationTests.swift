@@ -32,7 +32,7 @@ import Testing
         let measured = flags.filter { flag in
             ["SIZE", "RATE", "DURATION"].contains { flag.split(separator: " ")[1].hasPrefix($0) }
         }
-        #expect(measured.count == 6)
+        #expect(measured.count == 8)
         for flag in measured { #expect(flag.contains("as in") || flag.contains("as\n"), "\(flag)") }
     }
 

@@ -20,7 +20,7 @@ import Testing
             json.object?.keys == [
                 "id", "spec", "state", "isolation", "pid", "created_at_nanoseconds",
                 "started_at_nanoseconds", "ended_at_nanoseconds", "outcome", "limits",
-                "resolved",
+                "resolved", "network_slot",
             ])
         #expect(json["state"] == "stopped" && json["isolation"] == "process")
         #expect(json["created_at_nanoseconds"]?.int64 == -1 && json["pid"]?.int64 == 0)

@@ -62,7 +62,8 @@ import Testing
 
 /// A plan that `docs/jail.md` shows: the first one whole, of the others what is different.
 enum DocumentedPlan: String, CaseIterable {
-    case writable, readOnly = "read-only", disk, new, pooled, users, terminal, limits, errno
+    case writable, readOnly = "read-only", disk, new, pooled, network, users, terminal, limits,
+        errno
 
     static let prefix = "<!-- plan: "
     static let end = "<!-- end -->"
@@ -116,7 +117,7 @@ enum DocumentedPlan: String, CaseIterable {
 
     private var network: SandboxPlan.Network {
         switch self {
-        case .pooled, .disk: .pooled
+        case .pooled, .network, .disk: .pooled
         case .new, .users: .new
         case .writable, .readOnly, .terminal, .limits, .errno: .begun
         }
@@ -128,6 +129,7 @@ enum DocumentedPlan: String, CaseIterable {
         case .writable, .new, .pooled: break
         case .readOnly: spec.root = .readOnly
         case .disk: spec.scratchPlace = .disk
+        case .network: spec.nameFile = "/var/lib/alcove/resolv.conf"
         case .users:
             spec.identityMaps = [
                 SandboxSpec.IdentityMap(inside: 0, outside: 100_000, count: 65_536)

@@ -66,7 +66,7 @@ enum ImportTable {
         Row("HostReport", .library, ["SandboxModel", "LinuxKernel", "Jail", "KVM"]),
         Row("JSON", .library),
         Row("Console", .library, ["JSON"]),
-        Row("AgentOperations", .library, ["Console", "LinuxKernel"]),
+        Row("AgentOperations", .library, ["Console", "LinuxKernel", "Netlink"]),
         Row("ProtocolBuffers", .library),
         Row("protoc-gen-alcove-swift", .program, ["ProtocolBuffers", "LinuxKernel"]),
         Row("AgentAPI", .library, ["LinuxKernel", "ProtocolBuffers", "RPC", "SandboxModel"]),
@@ -74,8 +74,9 @@ enum ImportTable {
         Row(
             "Agent", .library,
             [
-                "AgentAPI", "AgentOperations", "ImageStore", "JSON", "Jail", "KVM", "LinuxKernel",
-                "MicroVM", "ProtocolBuffers", "RPC", "SandboxModel", "Store",
+                "AgentAPI", "AgentOperations", "HostNetwork", "ImageStore", "JSON", "Jail", "KVM",
+                "LinuxKernel", "MicroVM", "Netlink", "ProtocolBuffers", "RPC", "SandboxModel",
+                "Store",
             ]),
         Row(
             "alcoved", .program,

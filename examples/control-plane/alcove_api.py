@@ -15,6 +15,7 @@ def _load(name):
 types, _ = _load("types")
 sandboxes, sandbox_services = _load("sandboxes")
 images, image_services = _load("images")
+networks, network_services = _load("networks")
 node, node_services = _load("node")
 control_plane, control_plane_services = _load("control_plane")
 status = grpc.protos("google/rpc/status.proto")

@@ -145,6 +145,59 @@ public enum ScratchPlace: OpenEnumeration {
     }
 }
 
+public enum RuleAction: OpenEnumeration {
+    case allow
+    case deny
+    /// A number without a name here.
+    case unrecognized(Int32)
+
+    public init(rawValue: Int32) {
+        switch rawValue {
+        case 0: self = .allow
+        case 1: self = .deny
+        default: self = .unrecognized(rawValue)
+        }
+    }
+
+    public var rawValue: Int32 {
+        switch self {
+        case .allow: 0
+        case .deny: 1
+        case .unrecognized(let number): number
+        }
+    }
+}
+
+public enum TransportProtocol: OpenEnumeration {
+    /// Every one. Not of a published port, which is one of TCP then.
+    case any
+    case tcp
+    case udp
+    case icmp
+    /// A number without a name here.
+    case unrecognized(Int32)
+
+    public init(rawValue: Int32) {
+        switch rawValue {
+        case 0: self = .any
+        case 1: self = .tcp
+        case 2: self = .udp
+        case 3: self = .icmp
+        default: self = .unrecognized(rawValue)
+        }
+    }
+
+    public var rawValue: Int32 {
+        switch self {
+        case .any: 0
+        case .tcp: 1
+        case .udp: 2
+        case .icmp: 3
+        case .unrecognized(let number): number
+        }
+    }
+}
+
 /// Where a sandbox is in its life:
 /// `created → starting → running ⇄ paused → stopping → stopped`, and `failed` from any but stopped.
 public enum SandboxState: OpenEnumeration {
@@ -439,6 +492,293 @@ public struct ProcessLimit: Message {
     }
 }
 
+/// How a sandbox is joined to networks. Without one it has its loopback alone.
+public struct NetworkSpec: Message {
+    public static let messageName = "alcove.v1.NetworkSpec"
+
+    /// Whether the world is open to it, by way of the node.
+    public var publicEgress: Bool = false
+    /// Ids of VPCs that the node is in, whose prefixes do not overlap. At most 4.
+    public var vpcs: [String] = []
+    /// What it may reach. The first that applies decides, before `public_egress` and `vpcs`. At most 256.
+    public var rules: [EgressRule] = []
+    /// Which names it may ask for. The first that applies decides. Names that no rule applies to are
+    /// answered where `public_egress` is set, and refused else. What an allowed name leads to is open for as
+    /// long as its answer holds. At most 256.
+    public var names: [NameRule] = []
+    /// What is beyond is dropped.
+    public var limits: NetworkLimits? = nil
+    /// Ports of the node that lead to it. At most 64.
+    public var ports: [PublishedPort] = []
+
+    public init() {}
+
+    public init(
+        publicEgress: Bool = false,
+        vpcs: [String] = [],
+        rules: [EgressRule] = [],
+        names: [NameRule] = [],
+        limits: NetworkLimits? = nil,
+        ports: [PublishedPort] = []
+    ) {
+        self.publicEgress = publicEgress
+        self.vpcs = vpcs
+        self.rules = rules
+        self.names = names
+        self.limits = limits
+        self.ports = ports
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(BoolKind.self, 1, self.publicEgress)
+        writer.repeated(StringKind.self, 2, self.vpcs)
+        writer.repeated(MessageKind<EgressRule>.self, 3, self.rules)
+        writer.repeated(MessageKind<NameRule>.self, 4, self.names)
+        writer.optional(MessageKind<NetworkLimits>.self, 5, self.limits)
+        writer.repeated(MessageKind<PublishedPort>.self, 6, self.ports)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.publicEgress = try reader.singular(BoolKind.self, field)
+            case 2:
+                try reader.repeated(StringKind.self, field, into: &self.vpcs)
+            case 3:
+                try reader.repeated(MessageKind<EgressRule>.self, field, into: &self.rules)
+            case 4:
+                try reader.repeated(MessageKind<NameRule>.self, field, into: &self.names)
+            case 5:
+                try reader.message(field, into: &self.limits)
+            case 6:
+                try reader.repeated(MessageKind<PublishedPort>.self, field, into: &self.ports)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct EgressRule: Message {
+    public static let messageName = "alcove.v1.EgressRule"
+
+    public var action: RuleAction = .allow
+    /// Where to: `10.1.0.0/16`, or a single address. Default: everywhere.
+    public var prefix: String = ""
+    public var `protocol`: TransportProtocol = .any
+    /// Of TCP or UDP. Default: all ports.
+    public var firstPort: UInt32 = 0
+    /// Default: `first_port`.
+    public var lastPort: UInt32 = 0
+
+    public init() {}
+
+    public init(
+        action: RuleAction = .allow,
+        prefix: String = "",
+        `protocol`: TransportProtocol = .any,
+        firstPort: UInt32 = 0,
+        lastPort: UInt32 = 0
+    ) {
+        self.action = action
+        self.prefix = prefix
+        self.`protocol` = `protocol`
+        self.firstPort = firstPort
+        self.lastPort = lastPort
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(EnumKind<RuleAction>.self, 1, self.action)
+        writer.singular(StringKind.self, 2, self.prefix)
+        writer.singular(EnumKind<TransportProtocol>.self, 3, self.`protocol`)
+        writer.singular(UInt32Kind.self, 4, self.firstPort)
+        writer.singular(UInt32Kind.self, 5, self.lastPort)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.action = try reader.singular(EnumKind<RuleAction>.self, field)
+            case 2:
+                self.prefix = try reader.singular(StringKind.self, field)
+            case 3:
+                self.`protocol` = try reader.singular(EnumKind<TransportProtocol>.self, field)
+            case 4:
+                self.firstPort = try reader.singular(UInt32Kind.self, field)
+            case 5:
+                self.lastPort = try reader.singular(UInt32Kind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct NameRule: Message {
+    public static let messageName = "alcove.v1.NameRule"
+
+    public var action: RuleAction = .allow
+    /// A name, `*.` and a name for all below it, or `*` for all.
+    public var name: String = ""
+
+    public init() {}
+
+    public init(
+        action: RuleAction = .allow,
+        name: String = ""
+    ) {
+        self.action = action
+        self.name = name
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(EnumKind<RuleAction>.self, 1, self.action)
+        writer.singular(StringKind.self, 2, self.name)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.action = try reader.singular(EnumKind<RuleAction>.self, field)
+            case 2:
+                self.name = try reader.singular(StringKind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct TokenBucket: Message {
+    public static let messageName = "alcove.v1.TokenBucket"
+
+    public var perSecond: UInt64 = 0
+    /// How much at once, of a full one. Default: a second's worth, and at least 64 KiB of bytes.
+    public var burst: UInt64 = 0
+
+    public init() {}
+
+    public init(
+        perSecond: UInt64 = 0,
+        burst: UInt64 = 0
+    ) {
+        self.perSecond = perSecond
+        self.burst = burst
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(UInt64Kind.self, 1, self.perSecond)
+        writer.singular(UInt64Kind.self, 2, self.burst)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.perSecond = try reader.singular(UInt64Kind.self, field)
+            case 2:
+                self.burst = try reader.singular(UInt64Kind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct NetworkLimits: Message {
+    public static let messageName = "alcove.v1.NetworkLimits"
+
+    public var sentBytes: TokenBucket? = nil
+    public var sentPackets: TokenBucket? = nil
+    public var receivedBytes: TokenBucket? = nil
+    public var receivedPackets: TokenBucket? = nil
+    /// Connections, and what counts as such, that it begins.
+    public var newFlows: TokenBucket? = nil
+
+    public init() {}
+
+    public init(
+        sentBytes: TokenBucket? = nil,
+        sentPackets: TokenBucket? = nil,
+        receivedBytes: TokenBucket? = nil,
+        receivedPackets: TokenBucket? = nil,
+        newFlows: TokenBucket? = nil
+    ) {
+        self.sentBytes = sentBytes
+        self.sentPackets = sentPackets
+        self.receivedBytes = receivedBytes
+        self.receivedPackets = receivedPackets
+        self.newFlows = newFlows
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.optional(MessageKind<TokenBucket>.self, 1, self.sentBytes)
+        writer.optional(MessageKind<TokenBucket>.self, 2, self.sentPackets)
+        writer.optional(MessageKind<TokenBucket>.self, 3, self.receivedBytes)
+        writer.optional(MessageKind<TokenBucket>.self, 4, self.receivedPackets)
+        writer.optional(MessageKind<TokenBucket>.self, 5, self.newFlows)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                try reader.message(field, into: &self.sentBytes)
+            case 2:
+                try reader.message(field, into: &self.sentPackets)
+            case 3:
+                try reader.message(field, into: &self.receivedBytes)
+            case 4:
+                try reader.message(field, into: &self.receivedPackets)
+            case 5:
+                try reader.message(field, into: &self.newFlows)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct PublishedPort: Message {
+    public static let messageName = "alcove.v1.PublishedPort"
+
+    /// TCP or UDP. Default: TCP.
+    public var `protocol`: TransportProtocol = .any
+    public var nodePort: UInt32 = 0
+    /// Of the sandbox. Default: `node_port`.
+    public var port: UInt32 = 0
+
+    public init() {}
+
+    public init(
+        `protocol`: TransportProtocol = .any,
+        nodePort: UInt32 = 0,
+        port: UInt32 = 0
+    ) {
+        self.`protocol` = `protocol`
+        self.nodePort = nodePort
+        self.port = port
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(EnumKind<TransportProtocol>.self, 1, self.`protocol`)
+        writer.singular(UInt32Kind.self, 2, self.nodePort)
+        writer.singular(UInt32Kind.self, 3, self.port)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.`protocol` = try reader.singular(EnumKind<TransportProtocol>.self, field)
+            case 2:
+                self.nodePort = try reader.singular(UInt32Kind.self, field)
+            case 3:
+                self.port = try reader.singular(UInt32Kind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
 /// A sandbox as its user asks for it. `alcove run` has a flag for each field. At most 256 KiB.
 public struct SandboxSpec: Message {
     public static let messageName = "alcove.v1.SandboxSpec"
@@ -487,6 +827,8 @@ public struct SandboxSpec: Message {
     /// In place of the image's entrypoint, and of its command. One empty text: without any.
     public var entrypoint: [String] = []
     public var scratchPlace: ScratchPlace = .memory
+    /// Refused where the node has no networks, see `Networks.Status`.
+    public var network: NetworkSpec? = nil
 
     public init() {}
 
@@ -510,7 +852,8 @@ public struct SandboxSpec: Message {
         isolation: IsolationKind = .auto,
         layers: [String] = [],
         entrypoint: [String] = [],
-        scratchPlace: ScratchPlace = .memory
+        scratchPlace: ScratchPlace = .memory,
+        network: NetworkSpec? = nil
     ) {
         self.image = image
         self.command = command
@@ -532,6 +875,7 @@ public struct SandboxSpec: Message {
         self.layers = layers
         self.entrypoint = entrypoint
         self.scratchPlace = scratchPlace
+        self.network = network
     }
 
     public func encode(into writer: inout WireWriter) {
@@ -555,6 +899,7 @@ public struct SandboxSpec: Message {
         writer.repeated(StringKind.self, 18, self.layers)
         writer.repeated(StringKind.self, 19, self.entrypoint)
         writer.singular(EnumKind<ScratchPlace>.self, 20, self.scratchPlace)
+        writer.optional(MessageKind<NetworkSpec>.self, 21, self.network)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -601,6 +946,8 @@ public struct SandboxSpec: Message {
                 try reader.repeated(StringKind.self, field, into: &self.entrypoint)
             case 20:
                 self.scratchPlace = try reader.singular(EnumKind<ScratchPlace>.self, field)
+            case 21:
+                try reader.message(field, into: &self.network)
             default: try reader.skip(field)
             }
         }
@@ -676,7 +1023,7 @@ public struct Sandbox: Message {
 
     /// Chosen by the client: 1 to 64 of `a-z 0-9 - _ .`, the first a letter or a digit.
     public var id: String = ""
-    /// As it was asked for, with `limits` as last updated.
+    /// As it was asked for, with `limits` and `network` as last updated.
     public var spec: SandboxSpec? = nil
     public var state: SandboxState = .unspecified
     /// What was chosen. Never AUTO.
@@ -694,6 +1041,8 @@ public struct Sandbox: Message {
     public var limits: [LimitStatus] = []
     /// Set where the image is one of the store.
     public var resolved: ResolvedSpec? = nil
+    /// Its place among the node's networks, from its start to its end.
+    public var networkSlot: UInt32? = nil
 
     public init() {}
 
@@ -708,7 +1057,8 @@ public struct Sandbox: Message {
         endedAtNanoseconds: Int64 = 0,
         outcome: Outcome? = nil,
         limits: [LimitStatus] = [],
-        resolved: ResolvedSpec? = nil
+        resolved: ResolvedSpec? = nil,
+        networkSlot: UInt32? = nil
     ) {
         self.id = id
         self.spec = spec
@@ -721,6 +1071,7 @@ public struct Sandbox: Message {
         self.outcome = outcome
         self.limits = limits
         self.resolved = resolved
+        self.networkSlot = networkSlot
     }
 
     public func encode(into writer: inout WireWriter) {
@@ -735,6 +1086,7 @@ public struct Sandbox: Message {
         writer.optional(MessageKind<Outcome>.self, 9, self.outcome)
         writer.repeated(MessageKind<LimitStatus>.self, 10, self.limits)
         writer.optional(MessageKind<ResolvedSpec>.self, 11, self.resolved)
+        writer.optional(UInt32Kind.self, 12, self.networkSlot)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -762,6 +1114,8 @@ public struct Sandbox: Message {
                 try reader.repeated(MessageKind<LimitStatus>.self, field, into: &self.limits)
             case 11:
                 try reader.message(field, into: &self.resolved)
+            case 12:
+                self.networkSlot = try reader.singular(UInt32Kind.self, field)
             default: try reader.skip(field)
             }
         }
@@ -1230,6 +1584,18 @@ public struct Event: Message {
         if case .heartbeat(let value) = self.kind {
             writer.present(MessageKind<Event.Heartbeat>.self, 15, value)
         }
+        if case .networkUpdated(let value) = self.kind {
+            writer.present(MessageKind<Event.NetworkUpdated>.self, 16, value)
+        }
+        if case .vpcJoined(let value) = self.kind {
+            writer.present(MessageKind<Event.VPCJoined>.self, 17, value)
+        }
+        if case .vpcLeft(let value) = self.kind {
+            writer.present(MessageKind<Event.VPCLeft>.self, 18, value)
+        }
+        if case .proxyChanged(let value) = self.kind {
+            writer.present(MessageKind<Event.ProxyChanged>.self, 19, value)
+        }
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -1296,6 +1662,26 @@ public struct Event: Message {
                 if case .heartbeat(let earlier) = self.kind { value = earlier }
                 try reader.message(field, into: &value)
                 self.kind = .heartbeat(value)
+            case 16:
+                var value = Event.NetworkUpdated()
+                if case .networkUpdated(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .networkUpdated(value)
+            case 17:
+                var value = Event.VPCJoined()
+                if case .vpcJoined(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .vpcJoined(value)
+            case 18:
+                var value = Event.VPCLeft()
+                if case .vpcLeft(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .vpcLeft(value)
+            case 19:
+                var value = Event.ProxyChanged()
+                if case .proxyChanged(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .proxyChanged(value)
             default: try reader.skip(field)
             }
         }
@@ -1312,6 +1698,10 @@ public struct Event: Message {
         case agentStarted(Event.AgentStarted)
         case drainStarted(Event.DrainStarted)
         case drainEnded(Event.DrainEnded)
+        case networkUpdated(Event.NetworkUpdated)
+        case vpcJoined(Event.VPCJoined)
+        case vpcLeft(Event.VPCLeft)
+        case proxyChanged(Event.ProxyChanged)
         /// Only in `Sandboxes.Watch`: nothing happened for as long as the client asked.
         case heartbeat(Event.Heartbeat)
     }
@@ -1421,6 +1811,134 @@ public struct Event: Message {
                     try reader.message(field, into: &self.limits)
                 case 2:
                     try reader.repeated(MessageKind<LimitStatus>.self, field, into: &self.statuses)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
+    public struct NetworkUpdated: Message {
+        public static let messageName = "alcove.v1.Event.NetworkUpdated"
+
+        /// As it is from now on.
+        public var network: NetworkSpec? = nil
+
+        public init() {}
+
+        public init(
+            network: NetworkSpec? = nil
+        ) {
+            self.network = network
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.optional(MessageKind<NetworkSpec>.self, 1, self.network)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    try reader.message(field, into: &self.network)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
+    /// The node is in a VPC, or in it in another way than before.
+    public struct VPCJoined: Message {
+        public static let messageName = "alcove.v1.Event.VPCJoined"
+
+        public var vpcID: String = ""
+
+        public init() {}
+
+        public init(
+            vpcID: String = ""
+        ) {
+            self.vpcID = vpcID
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(StringKind.self, 1, self.vpcID)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.vpcID = try reader.singular(StringKind.self, field)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
+    public struct VPCLeft: Message {
+        public static let messageName = "alcove.v1.Event.VPCLeft"
+
+        public var vpcID: String = ""
+
+        public init() {}
+
+        public init(
+            vpcID: String = ""
+        ) {
+            self.vpcID = vpcID
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(StringKind.self, 1, self.vpcID)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.vpcID = try reader.singular(StringKind.self, field)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
+    /// A proxy answers through the tunnel, or does not any more.
+    public struct ProxyChanged: Message {
+        public static let messageName = "alcove.v1.Event.ProxyChanged"
+
+        public var vpcID: String = ""
+        /// The address of the proxy within the tunnel.
+        public var proxyAddress: String = ""
+        public var alive: Bool = false
+
+        public init() {}
+
+        public init(
+            vpcID: String = "",
+            proxyAddress: String = "",
+            alive: Bool = false
+        ) {
+            self.vpcID = vpcID
+            self.proxyAddress = proxyAddress
+            self.alive = alive
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(StringKind.self, 1, self.vpcID)
+            writer.singular(StringKind.self, 2, self.proxyAddress)
+            writer.singular(BoolKind.self, 3, self.alive)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.vpcID = try reader.singular(StringKind.self, field)
+                case 2:
+                    self.proxyAddress = try reader.singular(StringKind.self, field)
+                case 3:
+                    self.alive = try reader.singular(BoolKind.self, field)
                 default: try reader.skip(field)
                 }
             }
@@ -1726,12 +2244,20 @@ extension FileDescriptor {
             "alcove.v1.LimitPolicy",
             "alcove.v1.DeniedCalls",
             "alcove.v1.ScratchPlace",
+            "alcove.v1.RuleAction",
+            "alcove.v1.TransportProtocol",
             "alcove.v1.SandboxState",
             "alcove.v1.Resource",
             "alcove.v1.Limits",
             "alcove.v1.LimitStatus",
             "alcove.v1.IdentityMap",
             "alcove.v1.ProcessLimit",
+            "alcove.v1.NetworkSpec",
+            "alcove.v1.EgressRule",
+            "alcove.v1.NameRule",
+            "alcove.v1.TokenBucket",
+            "alcove.v1.NetworkLimits",
+            "alcove.v1.PublishedPort",
             "alcove.v1.SandboxSpec",
             "alcove.v1.ResolvedSpec",
             "alcove.v1.Sandbox",
@@ -1749,6 +2275,10 @@ extension FileDescriptor {
             "alcove.v1.Event.Created",
             "alcove.v1.Event.StateChanged",
             "alcove.v1.Event.ResourcesUpdated",
+            "alcove.v1.Event.NetworkUpdated",
+            "alcove.v1.Event.VPCJoined",
+            "alcove.v1.Event.VPCLeft",
+            "alcove.v1.Event.ProxyChanged",
             "alcove.v1.Event.Removed",
             "alcove.v1.Event.Adopted",
             "alcove.v1.Event.Undone",
@@ -1777,137 +2307,183 @@ extension FileDescriptor {
             646512180a076f75747369646518022001280d52076f75747369646512140a05636f756e74180320
             01280d5205636f756e7422520a0c50726f636573734c696d6974121a0a087265736f757263651801
             2001280952087265736f7572636512120a04736f66741802200128045204736f667412120a046861
-            726418032001280452046861726422aa070a0b53616e64626f785370656312140a05696d61676518
-            01200128095205696d61676512180a07636f6d6d616e641802200328095207636f6d6d616e641220
-            0a0b656e7669726f6e6d656e74180320032809520b656e7669726f6e6d656e74122b0a11776f726b
-            696e675f6469726563746f72791804200128095210776f726b696e674469726563746f727912240a
-            0e726561645f6f6e6c795f726f6f74180520012808520c726561644f6e6c79526f6f74121a0a0868
-            6f73746e616d651806200128095208686f73746e616d6512120a0475736572180720012809520475
-            736572123b0a0d6964656e746974795f6d61707318082003280b32162e616c636f76652e76312e49
-            64656e746974794d6170520c6964656e746974794d61707312290a066c696d69747318092001280b
-            32112e616c636f76652e76312e4c696d69747352066c696d69747312390a0c6c696d69745f706f6c
-            696379180a2001280e32162e616c636f76652e76312e4c696d6974506f6c696379520b6c696d6974
-            506f6c696379123e0a0e70726f636573735f6c696d697473180b2003280b32172e616c636f76652e
-            76312e50726f636573734c696d6974520d70726f636573734c696d69747312280a0d736372617463
-            685f6279746573180c200128044800520c736372617463684279746573880101121a0a087465726d
-            696e616c180d2001280852087465726d696e616c12390a0c64656e6965645f63616c6c73180e2001
-            280e32162e616c636f76652e76312e44656e69656443616c6c73520b64656e69656443616c6c7312
-            340a1374696d656f75745f6e616e6f7365636f6e6473180f200128044801521274696d656f75744e
-            616e6f7365636f6e647388010112390a1673746f705f67726163655f6e616e6f7365636f6e647318
-            10200128044802521473746f7047726163654e616e6f7365636f6e647388010112360a0969736f6c
-            6174696f6e18112001280e32182e616c636f76652e76312e49736f6c6174696f6e4b696e64520969
-            736f6c6174696f6e12160a066c617965727318122003280952066c6179657273121e0a0a656e7472
-            79706f696e74181320032809520a656e747279706f696e74123c0a0d736372617463685f706c6163
-            6518142001280e32172e616c636f76652e76312e53637261746368506c616365520c736372617463
-            68506c61636542100a0e5f736372617463685f627974657342160a145f74696d656f75745f6e616e
-            6f7365636f6e647342190a175f73746f705f67726163655f6e616e6f7365636f6e647322b8010a0c
-            5265736f6c7665645370656312140a05696d6167651801200128095205696d61676512160a066c61
-            7965727318022003280952066c617965727312180a07636f6d6d616e641803200328095207636f6d
-            6d616e64122b0a11776f726b696e675f6469726563746f72791804200128095210776f726b696e67
-            4469726563746f727912120a0475736572180520012809520475736572121f0a0b73746f705f7369
-            676e616c180620012809520a73746f705369676e616c22ef030a0753616e64626f78120e0a026964
-            18012001280952026964122a0a047370656318022001280b32162e616c636f76652e76312e53616e
-            64626f7853706563520473706563122d0a05737461746518032001280e32172e616c636f76652e76
-            312e53616e64626f7853746174655205737461746512360a0969736f6c6174696f6e18042001280e
-            32182e616c636f76652e76312e49736f6c6174696f6e4b696e64520969736f6c6174696f6e12100a
-            0370696418052001280d520370696412340a16637265617465645f61745f6e616e6f7365636f6e64
-            7318062001280352146372656174656441744e616e6f7365636f6e647312340a1673746172746564
-            5f61745f6e616e6f7365636f6e647318072001280352147374617274656441744e616e6f7365636f
-            6e647312300a14656e6465645f61745f6e616e6f7365636f6e64731808200128035212656e646564
-            41744e616e6f7365636f6e6473122c0a076f7574636f6d6518092001280b32122e616c636f76652e
-            76312e4f7574636f6d6552076f7574636f6d65122e0a066c696d697473180a2003280b32162e616c
-            636f76652e76312e4c696d697453746174757352066c696d69747312330a087265736f6c76656418
-            0b2001280b32172e616c636f76652e76312e5265736f6c7665645370656352087265736f6c766564
-            228b010a044578697412140a04636f646518012001280548005204636f646512300a067369676e61
-            6c18022001280b32162e616c636f76652e76312e457869742e5369676e616c480052067369676e61
-            6c1a340a065369676e616c12160a066e756d62657218012001280552066e756d62657212120a046e
-            616d6518022001280952046e616d6542050a03686f7722e6030a06456e64696e6712270a05656e64
-            656418012001280b320f2e616c636f76652e76312e4578697448005205656e64656412320a066465
-            6e69656418022001280b32182e616c636f76652e76312e456e64696e672e44656e69656448005206
-            64656e69656412430a0d6f75745f6f665f6d656d6f727918032001280b321d2e616c636f76652e76
-            312e456e64696e672e4f75744f664d656d6f72794800520b6f75744f664d656d6f727912390a0974
-            696d65645f6f757418042001280b321a2e616c636f76652e76312e456e64696e672e54696d65644f
-            75744800520874696d65644f757412320a066661696c656418052001280b32182e616c636f76652e
-            76312e456e64696e672e4661696c6564480052066661696c65641a550a0644656e69656412120a04
-            63616c6c180120012809520463616c6c12120a046d6f726518022001280d52046d6f726512230a04
-            6578697418032001280b320f2e616c636f76652e76312e457869745204657869741a0d0a0b4f7574
-            4f664d656d6f72791a0a0a0854696d65644f75741a520a064661696c656412180a076d6573736167
-            6518012001280952076d657373616765122e0a0664657461696c18022001280b32162e616c636f76
-            652e76312e4572726f7244657461696c520664657461696c42050a03686f77229d010a0555736167
-            65122b0a11757365725f6d6963726f7365636f6e64731801200128045210757365724d6963726f73
-            65636f6e6473122f0a1373797374656d5f6d6963726f7365636f6e64731802200128045212737973
-            74656d4d6963726f7365636f6e647312360a177065616b5f7265736964656e745f6b696c6f627974
-            657318032001280452157065616b5265736964656e744b696c6f6279746573223e0a064d6f6d656e
-            7412120a047768617418012001280952047768617412200a0b6e616e6f7365636f6e647318022001
-            2804520b6e616e6f7365636f6e647322a8010a074f7574636f6d6512290a06656e64696e67180120
-            01280b32112e616c636f76652e76312e456e64696e675206656e64696e67121b0a09657869745f63
-            6f6465180220012805520865786974436f646512260a05757361676518032001280b32102e616c63
-            6f76652e76312e557361676552057573616765122d0a0874696d656c696e6518042003280b32112e
-            616c636f76652e76312e4d6f6d656e74520874696d656c696e6522df0b0a054576656e7412160a06
-            6e756d62657218012001280452066e756d62657212250a0e61745f6e616e6f7365636f6e64731802
-            20012803520d61744e616e6f7365636f6e6473121d0a0a73616e64626f785f696418032001280952
-            0973616e64626f78496412340a076372656174656418042001280b32182e616c636f76652e76312e
-            4576656e742e43726561746564480052076372656174656412440a0d73746174655f6368616e6765
-            6418052001280b321d2e616c636f76652e76312e4576656e742e53746174654368616e6765644800
-            520c73746174654368616e67656412500a117265736f75726365735f757064617465641806200128
-            0b32212e616c636f76652e76312e4576656e742e5265736f75726365735570646174656448005210
-            7265736f75726365735570646174656412340a0772656d6f76656418072001280b32182e616c636f
-            76652e76312e4576656e742e52656d6f7665644800520772656d6f76656412340a0761646f707465
-            6418082001280b32182e616c636f76652e76312e4576656e742e41646f707465644800520761646f
-            7074656412310a06756e646f6e6518092001280b32172e616c636f76652e76312e4576656e742e55
-            6e646f6e6548005206756e646f6e6512470a0e6f727068616e5f72656d6f766564180a2001280b32
-            1e2e616c636f76652e76312e4576656e742e4f727068616e52656d6f7665644800520d6f72706861
-            6e52656d6f76656412440a0d6167656e745f73746172746564180b2001280b321d2e616c636f7665
-            2e76312e4576656e742e4167656e74537461727465644800520c6167656e74537461727465641244
-            0a0d647261696e5f73746172746564180c2001280b321d2e616c636f76652e76312e4576656e742e
-            447261696e537461727465644800520c647261696e53746172746564123e0a0b647261696e5f656e
-            646564180d2001280b321b2e616c636f76652e76312e4576656e742e447261696e456e6465644800
-            520a647261696e456e646564123a0a09686561727462656174180f2001280b321a2e616c636f7665
-            2e76312e4576656e742e486561727462656174480052096865617274626561741a6d0a0743726561
-            746564122a0a047370656318012001280b32162e616c636f76652e76312e53616e64626f78537065
-            6352047370656312360a0969736f6c6174696f6e18022001280e32182e616c636f76652e76312e49
-            736f6c6174696f6e4b696e64520969736f6c6174696f6e1a9c010a0c53746174654368616e676564
-            122f0a066265666f726518012001280e32172e616c636f76652e76312e53616e64626f7853746174
-            6552066265666f7265122d0a05616674657218022001280e32172e616c636f76652e76312e53616e
-            64626f78537461746552056166746572122c0a076f7574636f6d6518032001280b32122e616c636f
-            76652e76312e4f7574636f6d6552076f7574636f6d651a710a105265736f75726365735570646174
-            656412290a066c696d69747318012001280b32112e616c636f76652e76312e4c696d69747352066c
-            696d69747312320a08737461747573657318022003280b32162e616c636f76652e76312e4c696d69
-            74537461747573520873746174757365731a090a0752656d6f7665641a380a0741646f7074656412
-            2d0a05737461746518012001280e32172e616c636f76652e76312e53616e64626f78537461746552
-            0573746174651a260a06556e646f6e65121c0a096f7065726174696f6e18012001280952096f7065
-            726174696f6e1a370a0d4f727068616e52656d6f76656412120a046b696e6418012001280952046b
-            696e6412120a046e616d6518022001280952046e616d651a280a0c4167656e745374617274656412
-            180a0776657273696f6e180120012809520776657273696f6e1a460a0c447261696e537461727465
-            6412360a17646561646c696e655f61745f6e616e6f7365636f6e6473180120012803521564656164
-            6c696e6541744e616e6f7365636f6e64731a0c0a0a447261696e456e6465641a0b0a094865617274
-            6265617442060a046b696e6422ed010a0b4572726f7244657461696c12120a04636f646518012001
-            28095204636f646512120a0468696e74180220012809520468696e74123d0a0973686f7274616765
-            7318032003280b321f2e616c636f76652e76312e4572726f7244657461696c2e53686f7274616765
-            520973686f7274616765731a770a0853686f7274616765122f0a087265736f757263651801200128
-            0e32132e616c636f76652e76312e5265736f7572636552087265736f75726365121c0a0972657175
-            65737465641802200128045209726571756573746564121c0a09617661696c61626c651803200128
-            045209617661696c61626c652a600a0d49736f6c6174696f6e4b696e6412170a1349534f4c415449
-            4f4e5f4b494e445f4155544f1000121a0a1649534f4c4154494f4e5f4b494e445f50524f43455353
-            1001121a0a1649534f4c4154494f4e5f4b494e445f4d4943524f564d10022a7a0a094c696d69744b
-            696e64121a0a164c494d49545f4b494e445f554e535045434946494544100012150a114c494d4954
-            5f4b494e445f4d454d4f5259100112120a0e4c494d49545f4b494e445f435055100212130a0f4c49
-            4d49545f4b494e445f50494453100312110a0d4c494d49545f4b494e445f494f10042a440a0b4c69
-            6d6974506f6c69637912170a134c494d49545f504f4c4943595f5354524943541000121c0a184c49
-            4d49545f504f4c4943595f424553545f4546464f525410012a3c0a0b44656e69656443616c6c7312
-            150a1144454e4945445f43414c4c535f4b494c4c100012160a1244454e4945445f43414c4c535f45
-            52524e4f10012a400a0c53637261746368506c61636512180a14534352415443485f504c4143455f
-            4d454d4f5259100012160a12534352415443485f504c4143455f4449534b10012aea010a0c53616e
-            64626f785374617465121d0a1953414e44424f585f53544154455f554e5350454349464945441000
-            12190a1553414e44424f585f53544154455f435245415445441001121a0a1653414e44424f585f53
-            544154455f5354415254494e47100212190a1553414e44424f585f53544154455f52554e4e494e47
-            100312180a1453414e44424f585f53544154455f5041555345441004121a0a1653414e44424f585f
-            53544154455f53544f5050494e47100512190a1553414e44424f585f53544154455f53544f505045
-            44100612180a1453414e44424f585f53544154455f4641494c454410072abd010a085265736f7572
-            636512180a145245534f555243455f554e535045434946494544100012170a135245534f55524345
-            5f4d494c4c495f43505553100112130a0f5245534f555243455f4d454d4f5259100212110a0d5245
-            534f555243455f50494453100312110a0d5245534f555243455f4449534b100412160a125245534f
-            555243455f414444524553534553100512160a125245534f555243455f53414e44424f5845531006
-            12130a0f5245534f555243455f5354415254531007620670726f746f33
+            72641803200128045204686172642280020a0b4e6574776f726b5370656312230a0d7075626c6963
+            5f656772657373180120012808520c7075626c696345677265737312120a04767063731802200328
+            09520476706373122b0a0572756c657318032003280b32152e616c636f76652e76312e4567726573
+            7352756c65520572756c657312290a056e616d657318042003280b32132e616c636f76652e76312e
+            4e616d6552756c6552056e616d657312300a066c696d69747318052001280b32182e616c636f7665
+            2e76312e4e6574776f726b4c696d69747352066c696d697473122e0a05706f72747318062003280b
+            32182e616c636f76652e76312e5075626c6973686564506f72745205706f72747322c9010a0a4567
+            7265737352756c65122d0a06616374696f6e18012001280e32152e616c636f76652e76312e52756c
+            65416374696f6e5206616374696f6e12160a06707265666978180220012809520670726566697812
+            380a0870726f746f636f6c18032001280e321c2e616c636f76652e76312e5472616e73706f727450
+            726f746f636f6c520870726f746f636f6c121d0a0a66697273745f706f727418042001280d520966
+            69727374506f7274121b0a096c6173745f706f727418052001280d52086c617374506f7274224d0a
+            084e616d6552756c65122d0a06616374696f6e18012001280e32152e616c636f76652e76312e5275
+            6c65416374696f6e5206616374696f6e12120a046e616d6518022001280952046e616d6522420a0b
+            546f6b656e4275636b6574121d0a0a7065725f7365636f6e6418012001280452097065725365636f
+            6e6412140a0562757273741802200128045205627572737422b8020a0d4e6574776f726b4c696d69
+            747312350a0a73656e745f627974657318012001280b32162e616c636f76652e76312e546f6b656e
+            4275636b6574520973656e74427974657312390a0c73656e745f7061636b65747318022001280b32
+            162e616c636f76652e76312e546f6b656e4275636b6574520b73656e745061636b657473123d0a0e
+            72656365697665645f627974657318032001280b32162e616c636f76652e76312e546f6b656e4275
+            636b6574520d7265636569766564427974657312410a1072656365697665645f7061636b65747318
+            042001280b32162e616c636f76652e76312e546f6b656e4275636b6574520f726563656976656450
+            61636b65747312330a096e65775f666c6f777318052001280b32162e616c636f76652e76312e546f
+            6b656e4275636b657452086e6577466c6f7773227a0a0d5075626c6973686564506f727412380a08
+            70726f746f636f6c18012001280e321c2e616c636f76652e76312e5472616e73706f727450726f74
+            6f636f6c520870726f746f636f6c121b0a096e6f64655f706f727418022001280d52086e6f646550
+            6f727412120a04706f727418032001280d5204706f727422dc070a0b53616e64626f785370656312
+            140a05696d6167651801200128095205696d61676512180a07636f6d6d616e641802200328095207
+            636f6d6d616e6412200a0b656e7669726f6e6d656e74180320032809520b656e7669726f6e6d656e
+            74122b0a11776f726b696e675f6469726563746f72791804200128095210776f726b696e67446972
+            6563746f727912240a0e726561645f6f6e6c795f726f6f74180520012808520c726561644f6e6c79
+            526f6f74121a0a08686f73746e616d651806200128095208686f73746e616d6512120a0475736572
+            180720012809520475736572123b0a0d6964656e746974795f6d61707318082003280b32162e616c
+            636f76652e76312e4964656e746974794d6170520c6964656e746974794d61707312290a066c696d
+            69747318092001280b32112e616c636f76652e76312e4c696d69747352066c696d69747312390a0c
+            6c696d69745f706f6c696379180a2001280e32162e616c636f76652e76312e4c696d6974506f6c69
+            6379520b6c696d6974506f6c696379123e0a0e70726f636573735f6c696d697473180b2003280b32
+            172e616c636f76652e76312e50726f636573734c696d6974520d70726f636573734c696d69747312
+            280a0d736372617463685f6279746573180c200128044800520c7363726174636842797465738801
+            01121a0a087465726d696e616c180d2001280852087465726d696e616c12390a0c64656e6965645f
+            63616c6c73180e2001280e32162e616c636f76652e76312e44656e69656443616c6c73520b64656e
+            69656443616c6c7312340a1374696d656f75745f6e616e6f7365636f6e6473180f20012804480152
+            1274696d656f75744e616e6f7365636f6e647388010112390a1673746f705f67726163655f6e616e
+            6f7365636f6e64731810200128044802521473746f7047726163654e616e6f7365636f6e64738801
+            0112360a0969736f6c6174696f6e18112001280e32182e616c636f76652e76312e49736f6c617469
+            6f6e4b696e64520969736f6c6174696f6e12160a066c617965727318122003280952066c61796572
+            73121e0a0a656e747279706f696e74181320032809520a656e747279706f696e74123c0a0d736372
+            617463685f706c61636518142001280e32172e616c636f76652e76312e53637261746368506c6163
+            65520c73637261746368506c61636512300a076e6574776f726b18152001280b32162e616c636f76
+            652e76312e4e6574776f726b5370656352076e6574776f726b42100a0e5f736372617463685f6279
+            74657342160a145f74696d656f75745f6e616e6f7365636f6e647342190a175f73746f705f677261
+            63655f6e616e6f7365636f6e647322b8010a0c5265736f6c7665645370656312140a05696d616765
+            1801200128095205696d61676512160a066c617965727318022003280952066c617965727312180a
+            07636f6d6d616e641803200328095207636f6d6d616e64122b0a11776f726b696e675f6469726563
+            746f72791804200128095210776f726b696e674469726563746f727912120a047573657218052001
+            2809520475736572121f0a0b73746f705f7369676e616c180620012809520a73746f705369676e61
+            6c22a8040a0753616e64626f78120e0a02696418012001280952026964122a0a0473706563180220
+            01280b32162e616c636f76652e76312e53616e64626f7853706563520473706563122d0a05737461
+            746518032001280e32172e616c636f76652e76312e53616e64626f78537461746552057374617465
+            12360a0969736f6c6174696f6e18042001280e32182e616c636f76652e76312e49736f6c6174696f
+            6e4b696e64520969736f6c6174696f6e12100a0370696418052001280d520370696412340a166372
+            65617465645f61745f6e616e6f7365636f6e647318062001280352146372656174656441744e616e
+            6f7365636f6e647312340a16737461727465645f61745f6e616e6f7365636f6e6473180720012803
+            52147374617274656441744e616e6f7365636f6e647312300a14656e6465645f61745f6e616e6f73
+            65636f6e64731808200128035212656e64656441744e616e6f7365636f6e6473122c0a076f757463
+            6f6d6518092001280b32122e616c636f76652e76312e4f7574636f6d6552076f7574636f6d65122e
+            0a066c696d697473180a2003280b32162e616c636f76652e76312e4c696d69745374617475735206
+            6c696d69747312330a087265736f6c766564180b2001280b32172e616c636f76652e76312e526573
+            6f6c7665645370656352087265736f6c76656412260a0c6e6574776f726b5f736c6f74180c200128
+            0d4800520b6e6574776f726b536c6f74880101420f0a0d5f6e6574776f726b5f736c6f74228b010a
+            044578697412140a04636f646518012001280548005204636f646512300a067369676e616c180220
+            01280b32162e616c636f76652e76312e457869742e5369676e616c480052067369676e616c1a340a
+            065369676e616c12160a066e756d62657218012001280552066e756d62657212120a046e616d6518
+            022001280952046e616d6542050a03686f7722e6030a06456e64696e6712270a05656e6465641801
+            2001280b320f2e616c636f76652e76312e4578697448005205656e64656412320a0664656e696564
+            18022001280b32182e616c636f76652e76312e456e64696e672e44656e6965644800520664656e69
+            656412430a0d6f75745f6f665f6d656d6f727918032001280b321d2e616c636f76652e76312e456e
+            64696e672e4f75744f664d656d6f72794800520b6f75744f664d656d6f727912390a0974696d6564
+            5f6f757418042001280b321a2e616c636f76652e76312e456e64696e672e54696d65644f75744800
+            520874696d65644f757412320a066661696c656418052001280b32182e616c636f76652e76312e45
+            6e64696e672e4661696c6564480052066661696c65641a550a0644656e69656412120a0463616c6c
+            180120012809520463616c6c12120a046d6f726518022001280d52046d6f726512230a0465786974
+            18032001280b320f2e616c636f76652e76312e457869745204657869741a0d0a0b4f75744f664d65
+            6d6f72791a0a0a0854696d65644f75741a520a064661696c656412180a076d657373616765180120
+            01280952076d657373616765122e0a0664657461696c18022001280b32162e616c636f76652e7631
+            2e4572726f7244657461696c520664657461696c42050a03686f77229d010a055573616765122b0a
+            11757365725f6d6963726f7365636f6e64731801200128045210757365724d6963726f7365636f6e
+            6473122f0a1373797374656d5f6d6963726f7365636f6e6473180220012804521273797374656d4d
+            6963726f7365636f6e647312360a177065616b5f7265736964656e745f6b696c6f62797465731803
+            2001280452157065616b5265736964656e744b696c6f6279746573223e0a064d6f6d656e7412120a
+            047768617418012001280952047768617412200a0b6e616e6f7365636f6e6473180220012804520b
+            6e616e6f7365636f6e647322a8010a074f7574636f6d6512290a06656e64696e6718012001280b32
+            112e616c636f76652e76312e456e64696e675206656e64696e67121b0a09657869745f636f646518
+            0220012805520865786974436f646512260a05757361676518032001280b32102e616c636f76652e
+            76312e557361676552057573616765122d0a0874696d656c696e6518042003280b32112e616c636f
+            76652e76312e4d6f6d656e74520874696d656c696e6522d10f0a054576656e7412160a066e756d62
+            657218012001280452066e756d62657212250a0e61745f6e616e6f7365636f6e6473180220012803
+            520d61744e616e6f7365636f6e6473121d0a0a73616e64626f785f6964180320012809520973616e
+            64626f78496412340a076372656174656418042001280b32182e616c636f76652e76312e4576656e
+            742e43726561746564480052076372656174656412440a0d73746174655f6368616e676564180520
+            01280b321d2e616c636f76652e76312e4576656e742e53746174654368616e6765644800520c7374
+            6174654368616e67656412500a117265736f75726365735f7570646174656418062001280b32212e
+            616c636f76652e76312e4576656e742e5265736f757263657355706461746564480052107265736f
+            75726365735570646174656412340a0772656d6f76656418072001280b32182e616c636f76652e76
+            312e4576656e742e52656d6f7665644800520772656d6f76656412340a0761646f70746564180820
+            01280b32182e616c636f76652e76312e4576656e742e41646f707465644800520761646f70746564
+            12310a06756e646f6e6518092001280b32172e616c636f76652e76312e4576656e742e556e646f6e
+            6548005206756e646f6e6512470a0e6f727068616e5f72656d6f766564180a2001280b321e2e616c
+            636f76652e76312e4576656e742e4f727068616e52656d6f7665644800520d6f727068616e52656d
+            6f76656412440a0d6167656e745f73746172746564180b2001280b321d2e616c636f76652e76312e
+            4576656e742e4167656e74537461727465644800520c6167656e745374617274656412440a0d6472
+            61696e5f73746172746564180c2001280b321d2e616c636f76652e76312e4576656e742e44726169
+            6e537461727465644800520c647261696e53746172746564123e0a0b647261696e5f656e64656418
+            0d2001280b321b2e616c636f76652e76312e4576656e742e447261696e456e6465644800520a6472
+            61696e456e646564124a0a0f6e6574776f726b5f7570646174656418102001280b321f2e616c636f
+            76652e76312e4576656e742e4e6574776f726b557064617465644800520e6e6574776f726b557064
+            61746564123b0a0a7670635f6a6f696e656418112001280b321a2e616c636f76652e76312e457665
+            6e742e5650434a6f696e6564480052097670634a6f696e656412350a087670635f6c656674181220
+            01280b32182e616c636f76652e76312e4576656e742e5650434c656674480052077670634c656674
+            12440a0d70726f78795f6368616e67656418132001280b321d2e616c636f76652e76312e4576656e
+            742e50726f78794368616e6765644800520c70726f78794368616e676564123a0a09686561727462
+            656174180f2001280b321a2e616c636f76652e76312e4576656e742e486561727462656174480052
+            096865617274626561741a6d0a0743726561746564122a0a047370656318012001280b32162e616c
+            636f76652e76312e53616e64626f785370656352047370656312360a0969736f6c6174696f6e1802
+            2001280e32182e616c636f76652e76312e49736f6c6174696f6e4b696e64520969736f6c6174696f
+            6e1a9c010a0c53746174654368616e676564122f0a066265666f726518012001280e32172e616c63
+            6f76652e76312e53616e64626f78537461746552066265666f7265122d0a05616674657218022001
+            280e32172e616c636f76652e76312e53616e64626f78537461746552056166746572122c0a076f75
+            74636f6d6518032001280b32122e616c636f76652e76312e4f7574636f6d6552076f7574636f6d65
+            1a710a105265736f75726365735570646174656412290a066c696d69747318012001280b32112e61
+            6c636f76652e76312e4c696d69747352066c696d69747312320a0873746174757365731802200328
+            0b32162e616c636f76652e76312e4c696d6974537461747573520873746174757365731a420a0e4e
+            6574776f726b5570646174656412300a076e6574776f726b18012001280b32162e616c636f76652e
+            76312e4e6574776f726b5370656352076e6574776f726b1a220a095650434a6f696e656412150a06
+            7670635f6964180120012809520576706349641a200a075650434c65667412150a067670635f6964
+            180120012809520576706349641a600a0c50726f78794368616e67656412150a067670635f696418
+            01200128095205767063496412230a0d70726f78795f61646472657373180220012809520c70726f
+            78794164647265737312140a05616c6976651803200128085205616c6976651a090a0752656d6f76
+            65641a380a0741646f70746564122d0a05737461746518012001280e32172e616c636f76652e7631
+            2e53616e64626f785374617465520573746174651a260a06556e646f6e65121c0a096f7065726174
+            696f6e18012001280952096f7065726174696f6e1a370a0d4f727068616e52656d6f76656412120a
+            046b696e6418012001280952046b696e6412120a046e616d6518022001280952046e616d651a280a
+            0c4167656e745374617274656412180a0776657273696f6e180120012809520776657273696f6e1a
+            460a0c447261696e5374617274656412360a17646561646c696e655f61745f6e616e6f7365636f6e
+            64731801200128035215646561646c696e6541744e616e6f7365636f6e64731a0c0a0a447261696e
+            456e6465641a0b0a0948656172746265617442060a046b696e6422ed010a0b4572726f7244657461
+            696c12120a04636f64651801200128095204636f646512120a0468696e7418022001280952046869
+            6e74123d0a0973686f72746167657318032003280b321f2e616c636f76652e76312e4572726f7244
+            657461696c2e53686f7274616765520973686f7274616765731a770a0853686f7274616765122f0a
+            087265736f7572636518012001280e32132e616c636f76652e76312e5265736f7572636552087265
+            736f75726365121c0a097265717565737465641802200128045209726571756573746564121c0a09
+            617661696c61626c651803200128045209617661696c61626c652a600a0d49736f6c6174696f6e4b
+            696e6412170a1349534f4c4154494f4e5f4b494e445f4155544f1000121a0a1649534f4c4154494f
+            4e5f4b494e445f50524f434553531001121a0a1649534f4c4154494f4e5f4b494e445f4d4943524f
+            564d10022a7a0a094c696d69744b696e64121a0a164c494d49545f4b494e445f554e535045434946
+            494544100012150a114c494d49545f4b494e445f4d454d4f5259100112120a0e4c494d49545f4b49
+            4e445f435055100212130a0f4c494d49545f4b494e445f50494453100312110a0d4c494d49545f4b
+            494e445f494f10042a440a0b4c696d6974506f6c69637912170a134c494d49545f504f4c4943595f
+            5354524943541000121c0a184c494d49545f504f4c4943595f424553545f4546464f525410012a3c
+            0a0b44656e69656443616c6c7312150a1144454e4945445f43414c4c535f4b494c4c100012160a12
+            44454e4945445f43414c4c535f4552524e4f10012a400a0c53637261746368506c61636512180a14
+            534352415443485f504c4143455f4d454d4f5259100012160a12534352415443485f504c4143455f
+            4449534b10012a390a0a52756c65416374696f6e12150a1152554c455f414354494f4e5f414c4c4f
+            57100012140a1052554c455f414354494f4e5f44454e5910012a84010a115472616e73706f727450
+            726f746f636f6c121a0a165452414e53504f52545f50524f544f434f4c5f414e591000121a0a1654
+            52414e53504f52545f50524f544f434f4c5f5443501001121a0a165452414e53504f52545f50524f
+            544f434f4c5f5544501002121b0a175452414e53504f52545f50524f544f434f4c5f49434d501003
+            2aea010a0c53616e64626f785374617465121d0a1953414e44424f585f53544154455f554e535045
+            434946494544100012190a1553414e44424f585f53544154455f435245415445441001121a0a1653
+            414e44424f585f53544154455f5354415254494e47100212190a1553414e44424f585f5354415445
+            5f52554e4e494e47100312180a1453414e44424f585f53544154455f5041555345441004121a0a16
+            53414e44424f585f53544154455f53544f5050494e47100512190a1553414e44424f585f53544154
+            455f53544f50504544100612180a1453414e44424f585f53544154455f4641494c454410072abd01
+            0a085265736f7572636512180a145245534f555243455f554e535045434946494544100012170a13
+            5245534f555243455f4d494c4c495f43505553100112130a0f5245534f555243455f4d454d4f5259
+            100212110a0d5245534f555243455f50494453100312110a0d5245534f555243455f4449534b1004
+            12160a125245534f555243455f414444524553534553100512160a125245534f555243455f53414e
+            44424f584553100612130a0f5245534f555243455f5354415254531007620670726f746f33
             """)
 }

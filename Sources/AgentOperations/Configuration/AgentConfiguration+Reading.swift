@@ -1,5 +1,6 @@
 internal import Console
 internal import LinuxKernel
+internal import Netlink
 
 /// Something that is wrong with a configuration, in one line.
 public struct ConfigurationProblem: Hashable, Sendable, CustomStringConvertible {
@@ -174,6 +175,18 @@ extension AgentConfiguration {
                 problems.append(
                     ConfigurationProblem("`\(other)` and `\(name)` are the same path, \(path)"))
             }
+        }
+        if networks.leastReady > networks.mostReady {
+            problems.append(
+                ConfigurationProblem(
+                    "`network.least_ready` is above `network.most_ready`: "
+                        + "\(networks.leastReady), \(networks.mostReady)"))
+        }
+        if networks.slots.overlaps(networks.uplink) {
+            problems.append(
+                ConfigurationProblem(
+                    "`network.slots` and `network.uplink` overlap: "
+                        + "\(networks.slots), \(networks.uplink)"))
         }
         return problems
     }

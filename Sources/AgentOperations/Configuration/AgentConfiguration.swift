@@ -1,3 +1,5 @@
+public import Netlink
+
 /// What the operator decided about a node's agent.
 ///
 /// `ConfigurationKey.all` says which key of the file means which of these.
@@ -52,6 +54,28 @@ public struct AgentConfiguration: Hashable, Sendable {
         case lz4
     }
 
+    /// The networks of sandboxes.
+    public struct Networks: Hashable, Sendable {
+        public var areOn = false
+        /// Each sandbox has one of these addresses on the node.
+        public var slots = IPv4Prefix(containing: IPv4Address(100, 64, 0, 0), length: 16)
+        /// The cable between the node and the router.
+        public var uplink = IPv4Prefix(containing: IPv4Address(100, 127, 255, 252), length: 30)
+        public var link = "alcove0"
+        public var router = "/run/alcove/router"
+        public var managementPrefixes: [IPv4Prefix] = []
+        /// This node's address on the network that carries tunnels.
+        public var underlay: IPv4Address?
+        public var tunnelPort: UInt16 = 4789
+        public var mtu: UInt32 = 1450
+        /// Empty: those that the node asks itself.
+        public var nameServers: [IPv4Address] = []
+        public var leastReady = 8
+        public var mostReady = 256
+
+        public init() {}
+    }
+
     public enum LogFormat: String, CaseIterable, Hashable, Sendable {
         /// The journal where standard error leads to it, text on a terminal, else JSON.
         case automatic = "auto"
@@ -87,6 +111,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var limitPolicy = LimitPolicy.strict
     public var logBytes: UInt64 = 4 << 20
     public var spareNetworks = 4
+
+    public var networks = Networks()
 
     public var keptBack = Amounts(memoryBytes: 256 << 20, pids: 512, diskBytes: 1 << 30)
     public var defaultRequest = Amounts(

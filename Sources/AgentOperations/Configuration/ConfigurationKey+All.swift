@@ -4,7 +4,7 @@ extension ConfigurationKey {
     /// Every key there is, in the order of the documentation. The file is read by this table, and
     /// help and documentation are made of it.
     public static let all: [ConfigurationKey] =
-        node + sockets + directories + sandboxes + capacity + watching
+        node + sockets + directories + sandboxes + networks + capacity + watching
 
     private static let node: [ConfigurationKey] = [
         key(
@@ -139,6 +139,54 @@ extension ConfigurationKey {
             "starts.queue_timeout", \.startQueueTimeout,
             .duration(.milliseconds(1)...maximumSpan),
             "how long a start may wait before it is refused"),
+    ]
+
+    private static let networks: [ConfigurationKey] = [
+        key(
+            "network.enabled", \.networks.areOn, .boolean,
+            "whether sandboxes may have networks; turns on `net.ipv4.ip_forward`"),
+        key(
+            "network.slots", \.networks.slots, .prefix(8...28, example: "100.64.0.0/16"),
+            "addresses by which the node knows its sandboxes; nobody else sees them"),
+        key(
+            "network.uplink", \.networks.uplink, .prefix(30...30, example: "100.127.255.252/30"),
+            "four addresses for the cable between the node and its router of sandboxes"),
+        key(
+            "network.link", \.networks.link,
+            .text("a name", example: "alcove0") { (text) throws(FlagError) in
+                guard isName(text, most: 15) else {
+                    throw FlagError(
+                        "a link's name has letters, digits, `.`, `_` and `-`, at most 15, with a "
+                            + "letter or a digit first and last")
+                }
+            },
+            "the name of the node's end of that cable, and with it of the node's rules"),
+        key(
+            "network.router", \.networks.router, .path(example: "/run/alcove/router"),
+            "where the router's network namespace is kept; it outlives the agent"),
+        key(
+            "network.management", \.networks.managementPrefixes, .prefixes,
+            "networks that no sandbox reaches by way of the node, beside the node itself, "
+                + "link-local and metadata addresses, and other sandboxes, which none ever does"),
+        key(
+            "network.underlay", \.networks.underlay, .optionalAddress,
+            "this node's address on the network that carries tunnels to proxies; "
+                + "\"\": VPCs say it"),
+        key(
+            "network.tunnel_port", \.networks.tunnelPort, .integer(1...65535),
+            "the port of UDP that tunnels take, the same on all nodes and proxies"),
+        key(
+            "network.mtu", \.networks.mtu, .integer(576...65000),
+            "how large packets of sandboxes are: 50 bytes below what the node's network carries"),
+        key(
+            "network.name_servers", \.networks.nameServers, .addresses,
+            "who is asked for names that sandboxes ask for; []: those of `/etc/resolv.conf`"),
+        key(
+            "network.least_ready", \.networks.leastReady, .integer(0...4096),
+            "networks that are made ahead at least; more after many were taken at once"),
+        key(
+            "network.most_ready", \.networks.mostReady, .integer(0...4096),
+            "networks that are made ahead at most"),
     ]
 
     private static let capacity: [ConfigurationKey] = [

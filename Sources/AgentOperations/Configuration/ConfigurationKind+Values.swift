@@ -1,4 +1,5 @@
 internal import Console
+internal import Netlink
 
 extension ConfigurationKind where Value == String {
     /// A text that passes a check.
@@ -175,6 +176,99 @@ extension ConfigurationKind where Value == [UInt32] {
                 }
                 return users
             }, write: { "[\($0.map(String.init).joined(separator: ", "))]" })
+    }
+}
+
+extension ConfigurationKind where Value == IPv4Prefix {
+    /// Addresses that begin with the same bits: `"10.0.0.0/8"`.
+    static func prefix(_ lengths: ClosedRange<UInt8>, example: String) -> Self {
+        Self(
+            "a prefix",
+            read: { (value) throws(FlagError) in
+                let prefix = try read(value, example)
+                guard lengths.contains(prefix.length) else {
+                    throw FlagError(
+                        "the length of `\(prefix)` is not between \(lengths.lowerBound) and "
+                            + "\(lengths.upperBound)")
+                }
+                return prefix
+            }, write: { TOMLDocument.text(of: "\($0)") })
+    }
+
+    fileprivate static func read(
+        _ value: TOMLValue, _ example: String
+    ) throws(FlagError) -> IPv4Prefix {
+        guard case .string(let text) = value else {
+            throw wrong(value, "a prefix", TOMLDocument.text(of: example))
+        }
+        guard let prefix = IPv4Prefix(text) else {
+            throw FlagError(
+                "`\(PlainText.escaped(text.prefix(80)))` is no prefix of IPv4",
+                hint: "an address with no bit set behind the length, as in `\(example)`")
+        }
+        return prefix
+    }
+}
+
+extension ConfigurationKind where Value == [IPv4Prefix] {
+    static var prefixes: Self {
+        Self(
+            "an array of prefixes",
+            read: { (value) throws(FlagError) in
+                guard case .array(let items) = value else {
+                    throw wrong(value, "an array of prefixes", "[\"10.0.0.0/8\"]")
+                }
+                var prefixes: [IPv4Prefix] = []
+                for item in items {
+                    prefixes.append(
+                        try ConfigurationKind<IPv4Prefix>.read(item.value, "10.0.0.0/8"))
+                }
+                return prefixes
+            }, write: { TOMLDocument.text(ofList: $0) })
+    }
+}
+
+extension ConfigurationKind where Value == [IPv4Address] {
+    static var addresses: Self {
+        Self(
+            "an array of addresses",
+            read: { (value) throws(FlagError) in
+                guard case .array(let items) = value else {
+                    throw wrong(value, "an array of addresses", "[\"10.0.0.53\"]")
+                }
+                guard items.count <= 16 else { throw FlagError("more than 16 addresses") }
+                var addresses: [IPv4Address] = []
+                for item in items {
+                    guard case .string(let text) = item.value, let address = IPv4Address(text)
+                    else { throw FlagError("it takes addresses of IPv4 as texts") }
+                    addresses.append(address)
+                }
+                return addresses
+            }, write: { TOMLDocument.text(ofList: $0) })
+    }
+}
+
+extension ConfigurationKind where Value == IPv4Address? {
+    static var optionalAddress: Self {
+        Self(
+            "an address, or \"\"",
+            read: { (value) throws(FlagError) in
+                guard case .string(let text) = value else {
+                    throw wrong(value, "an address", "\"192.0.2.1\"")
+                }
+                if text.isEmpty { return nil }
+                guard let address = IPv4Address(text) else {
+                    throw FlagError(
+                        "`\(PlainText.escaped(text.prefix(80)))` is no address of IPv4")
+                }
+                return address
+            }, write: { TOMLDocument.text(of: $0.map { "\($0)" } ?? "") })
+    }
+}
+
+extension TOMLDocument {
+    fileprivate static func text<Item: CustomStringConvertible>(ofList items: [Item]) -> String {
+        "[\(items.map { text(of: $0.description) }.joined(separator: ", "))]"
     }
 }
 

@@ -59,24 +59,11 @@ extension InterfaceAddress: CustomStringConvertible {
 }
 
 extension LinkAddress {
-    /// Reads `02:ac:0a:00:00:01`.
-    init?(_ text: String) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        let bytes = parts.compactMap { part in
-            part.utf8.count == 2 && part.first != "+" ? UInt8(part, radix: 16) : nil
-        }
-        guard parts.count == bytes.count else { return nil }
-        self.init(bytes: bytes)
-    }
-
     /// That of the end of a tunnel with an address, as nodes and proxies both know it without
     /// telling each other.
     init(ofTunnel address: IPv4Address) {
         self.init(local: address.rawValue)
     }
-
-    /// Whether one interface can have it: not several, and not nobody.
-    var isOfOne: Bool { (bytes.first ?? 1) & 1 == 0 && self != .zero }
 
     static func isBefore(_ left: LinkAddress, _ right: LinkAddress) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)

@@ -25,7 +25,7 @@ enum AgentBenchCommand {
                 Flag("two-calls", help: "create and start by a call each"),
                 SandboxFlags.isolationFlag,
                 Flag("json", help: "print one JSON line for each sample, and one for the summary"),
-            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + SandboxFlags.flags
+            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + NetworkFlags.flags + SandboxFlags.flags
                 + [Agent.socketFlag],
             arguments: [AgentSpec.image], trailing: .command,
             examples: [

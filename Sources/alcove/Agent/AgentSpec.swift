@@ -43,6 +43,7 @@ enum AgentSpec {
         case nil: spec.isolation = .auto
         }
         spec.layers = parsed.strings("layer")
+        spec.network = try NetworkFlags.network(parsed)
         if let entrypoint = parsed.string("entrypoint") { spec.entrypoint = [entrypoint] }
         let grace = try parsed.duration("stop-grace") ?? .seconds(2)
         if grace != AgentAPI.SandboxSpec.defaultStopGrace {

@@ -24,9 +24,10 @@ enum CreateCommand {
                 Flag(
                     "terminal", short: "t", help: "a terminal as its standard streams"),
                 SandboxFlags.isolationFlag,
-            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + SandboxFlags.flags + [
-                Agent.jsonFlag, Agent.socketFlag,
-            ],
+            ] + AgentSpec.imageFlags + AgentSpec.timeFlags + NetworkFlags.flags + SandboxFlags.flags
+                + [
+                    Agent.jsonFlag, Agent.socketFlag,
+                ],
             arguments: [AgentSpec.image], trailing: .optionalCommand,
             tables: [AgentExitCode.startTable],
             examples: [

@@ -45,6 +45,7 @@ class Calls:
         self.channel = grpc.insecure_channel(f"unix:{path}", options=[*OPTIONS, *options])
         self.sandboxes = api.sandbox_services.SandboxesStub(self.channel)
         self.images = api.image_services.ImagesStub(self.channel)
+        self.networks = api.network_services.NetworksStub(self.channel)
         self.node = api.node_services.NodeStub(self.channel)
         self.health = health_pb2_grpc.HealthStub(self.channel)
 
@@ -71,6 +72,8 @@ class Agent:
         self.calls = None
         self.starts = 0
         self.environment = {}
+        # The network namespace that it is in; none for that of the script.
+        self.namespace = None
         # Where its log goes in the place of a file.
         self.log_pipe = None
 
@@ -100,7 +103,8 @@ class Agent:
         path = f"{self.folder}/alcoved.toml"
         with open(path, "w") as file:
             file.write(self.configuration())
-        return [f"{PRODUCTS}/alcoved", "--config", path]
+        words = [f"{PRODUCTS}/alcoved", "--config", path]
+        return self.namespace.within(*words) if self.namespace else words
 
     def start(self, *arguments, serving=True):
         self.starts += 1
