@@ -45,8 +45,8 @@ struct EngineOrder: Sendable {
     let logBytes: UInt64
     /// What it is made of, where that is not the directory which the specification names.
     var source: ImageSource?
-    /// The file that says inside who is asked for names, where the sandbox has a network.
-    var nameFile: String?
+    /// What of its network is in the sandbox, where it has one.
+    var network: InnerNetwork?
 }
 
 /// A sandbox that could start at once.

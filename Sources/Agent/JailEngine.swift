@@ -129,7 +129,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
     private func laidOut(_ order: EngineOrder) throws(SandboxError) -> PreparedSandbox {
         let image = try Self.tree(of: order)
         let known = recent.firstIndex {
-            $0.order.spec == order.spec && $0.order.nameFile == order.nameFile
+            $0.order.spec == order.spec && $0.order.network == order.network
                 && $0.order.logBytes == order.logBytes && $0.sandbox.isMade(of: image)
         }
         if let known {
@@ -138,7 +138,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
             return entry.sandbox
         }
         var spec = order.spec
-        spec.nameFile = order.nameFile
+        spec.nameFile = order.network?.nameFile
         let sandbox = try prepared(spec, image, order)
         if recent.count == Self.mostRecent { recent.removeFirst() }
         recent.append((order, sandbox))
@@ -156,7 +156,7 @@ final class JailEngine: SandboxEngine, @unchecked Sendable {
         }
         let spec = try guests.spec(
             for: order.spec, number: order.number, layers: layers,
-            scratch: scratch(of: order).file,
+            scratch: scratch(of: order).file, link: order.network?.link,
             held: host.hierarchy.limitKinds)
         return try prepared(spec, try ImageTree.open(guests.root), order)
     }
@@ -325,13 +325,15 @@ private final class JailStart: PreparedStart, @unchecked Sendable {
         guard let ground = ground.take() else {
             preconditionFailure("the ground was laid above")
         }
-        let network = if let order { try order.settle().namespace } else { try ownNetwork() }
+        let slot = try order?.settle()
+        let network = if let own = slot?.namespace { own } else { try ownNetwork() }
         // Held until the child, which is in the midst of its set-up, has joined it.
         return wrap(
             JailedSandbox(
                 try prepared.startLasting(
-                    on: ground, requested: requested, network: network?.descriptor),
-                networks, holding: network))
+                    on: ground, requested: requested, network: network?.descriptor,
+                    link: slot?.tapDescriptor),
+                networks, holding: (network, slot)))
     }
 
     /// A loopback alone.
@@ -344,15 +346,16 @@ private final class JailStart: PreparedStart, @unchecked Sendable {
 private final class JailedSandbox: EngineSandbox, @unchecked Sendable {
     private let sandbox: LastingSandbox
     private let networks: NetworkPool
-    /// Open until the child has joined it.
-    private var network: NetworkNamespace?
+    /// Open until the child has joined it, or has it.
+    private var held: (NetworkNamespace?, SandboxSlot?)
 
     init(
-        _ sandbox: LastingSandbox, _ networks: NetworkPool, holding network: NetworkNamespace? = nil
+        _ sandbox: LastingSandbox, _ networks: NetworkPool,
+        holding held: (NetworkNamespace?, SandboxSlot?) = (nil, nil)
     ) {
         self.sandbox = sandbox
         self.networks = networks
-        self.network = network
+        self.held = held
     }
 
     var pid: Int32 { sandbox.pid }
@@ -362,7 +365,7 @@ private final class JailedSandbox: EngineSandbox, @unchecked Sendable {
     var processDescriptor: Int32 { sandbox.processDescriptor }
     func collect() {
         sandbox.collect()
-        if sandbox.progress != .settingUp { network = nil }
+        if sandbox.progress != .settingUp { held = (nil, nil) }
     }
     func markTimedOut() { sandbox.markTimedOut() }
     func send(_ signal: Signal) throws(SandboxError) { try sandbox.send(signal) }

@@ -228,7 +228,7 @@ final class NodeAgent: @unchecked Sendable {
             number: managed.number, spec: managed.spec,
             limits: managed.sandbox.limits.compactMap(\.model), logBytes: settings.logBytes,
             source: managed.source,
-            nameFile: managed.sandbox.spec?.network == nil ? nil : networks?.nameFile)
+            network: managed.sandbox.spec?.network == nil ? nil : networks?.inner)
     }
 
     /// The specification as the model has it, with the image's directory and its user's number.

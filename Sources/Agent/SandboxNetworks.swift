@@ -1,6 +1,7 @@
 internal import HostNetwork
 internal import Jail
 internal import LinuxKernel
+internal import MicroVM
 internal import Netlink
 internal import SandboxModel
 
@@ -20,8 +21,8 @@ typealias ForwardedNames = NameCounts
 final class SandboxNetworks: Sendable {
     let network: HostNetwork
     let settings: NodeSettings.Networks
-    /// The file that says inside who is asked for names.
-    let nameFile: String
+    /// What each sandbox has within.
+    let inner: InnerNetwork
     private let pools: [SlotKind: SlotPool]
     private let keeper: Workers
     private let state = Locked(State())
@@ -49,7 +50,7 @@ final class SandboxNetworks: Sendable {
         _ settings: NodeSettings.Networks, known: HostNetwork.Known, nameFile: String
     ) throws(HostNetworkError) {
         self.settings = settings
-        self.nameFile = nameFile
+        inner = InnerNetwork(nameFile: nameFile, mtu: settings.mtu)
         do throws(SystemCallError) {
             keeper = try Workers(threads: 1, queue: 1, named: "slots")
             if let slash = settings.router.utf8.lastIndex(of: UInt8(ascii: "/")) {
@@ -194,6 +195,21 @@ extension SandboxError {
                 .exhausted, "\(error)", hint: "`network.slots` says how many sandboxes have one")
         case .netlink, .system: self.init(.setUpFailed, "set up its network: \(error)")
         }
+    }
+}
+
+/// What is the same in each sandbox with a network.
+struct InnerNetwork: Equatable, Sendable {
+    /// The file that says inside who is asked for names.
+    let nameFile: String
+    let mtu: UInt32
+
+    /// For a guest, which has it from its monitor.
+    var link: GuestJail.LinkSettings {
+        GuestJail.LinkSettings(
+            hardwareAddress: "\(SandboxNetwork.linkAddress)",
+            address: "\(SandboxNetwork.address)/\(SandboxNetwork.prefixLength)",
+            gateway: "\(SandboxNetwork.gateway)", nameServer: "\(SandboxNetwork.gateway)", mtu: mtu)
     }
 }
 

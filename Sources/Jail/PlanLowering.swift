@@ -25,6 +25,8 @@ public struct LoweredPlan: Sendable {
         /// Standard input, output and error of the workload.
         let streams: [Slot]
         let network: Slot
+        /// The link of a microVM's guest.
+        let link: Slot
         /// Where the child waits for its identity maps.
         let maps: Slot
         let mapsWriter: Slot
@@ -99,6 +101,7 @@ struct PlanLowering {
         static let log = Int32(ALCOVE_DESCRIPTOR_LOG.rawValue)
         static let otherLog = Int32(ALCOVE_DESCRIPTOR_OTHER_LOG.rawValue)
         static let terminal = Int32(ALCOVE_DESCRIPTOR_TERMINAL.rawValue)
+        static let link = Int32(ALCOVE_DESCRIPTOR_LINK.rawValue)
     }
 
     let program: CallProgram
@@ -140,7 +143,7 @@ struct PlanLowering {
             initProgram: program.makeSlot(),
             report: program.makeSlot(),
             streams: [program.makeSlot(), program.makeSlot(), program.makeSlot()],
-            network: program.makeSlot(), maps: program.makeSlot(), mapsWriter: program.makeSlot(),
+            network: program.makeSlot(), link: program.makeSlot(), maps: program.makeSlot(), mapsWriter: program.makeSlot(),
             terminal: program.makeSlot(),
             lasting: lasting == nil
                 ? nil
@@ -300,6 +303,10 @@ struct PlanLowering {
         let device = MachineParts.device
         program.makeDevice(
             "dev/" + device.name, in: scratch, major: device.major, minor: device.minor)
+        if spec.machine?.hasLink == true {
+            program.raise(
+                slots.link, toAtLeast: SandboxHost.firstDescriptor, into: slots.link)
+        }
         for file in files {
             let slot = program.makeSlot()
             program.makeFile("dev/" + file.name, in: scratch)
@@ -378,6 +385,7 @@ struct PlanLowering {
             program.duplicate(slots.streams[spec.terminal ? 0 : number], to: Int32(number))
         }
         program.duplicate(slots.report, to: FixedDescriptor.report)
+        if spec.machine?.hasLink == true { program.duplicate(slots.link, to: FixedDescriptor.link) }
         guard let lasting = slots.lasting else { return }
         program.duplicate(lasting.reportFile, to: FixedDescriptor.reportFile)
         program.duplicate(lasting.control, to: FixedDescriptor.control)

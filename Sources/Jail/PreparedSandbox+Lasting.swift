@@ -43,9 +43,11 @@ extension PreparedSandbox {
 
     /// Starts the sandbox on what was laid for it.
     ///
-    /// - Parameter requested: when it was asked for, by the monotonic clock.
+    /// - Parameters:
+    ///   - requested: when it was asked for, by the monotonic clock.
+    ///   - link: the descriptor of the link of a microVM's guest, which stays the caller's.
     public func startLasting(
-        on ground: LastingGround, requested: UInt64, network: Int32? = nil
+        on ground: LastingGround, requested: UInt64, network: Int32? = nil, link: Int32? = nil
     ) throws(SandboxError) -> LastingSandbox {
         guard let content = ground.content.take() else {
             preconditionFailure("one sandbox starts on a ground")
@@ -56,7 +58,7 @@ extension PreparedSandbox {
         let null = try perform(creation) { () throws(SystemCallError) in try host.null() }
         let run = try makeRun(
             resources, streams: (null, null, null), network: network,
-            scratch: ground.scratch.number)
+            scratch: ground.scratch.number, link: link ?? -1)
         if let slots = lowered.slots.lasting {
             run.set(slots.reportFile, to: content.report.rawValue)
             run.set(slots.control, to: content.control.rawValue)

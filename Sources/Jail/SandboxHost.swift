@@ -28,7 +28,7 @@ public final class SandboxHost {
     public static let standardCgroupParent = "alcove"
 
     /// Descriptors that a child keeps until it executes stand above those that alcove-init gets.
-    static let firstDescriptor: Int32 = 10
+    static let firstDescriptor: Int32 = 11
 
     /// - Parameters:
     ///   - initProgram: path of alcove-init on the host.
@@ -187,7 +187,7 @@ public final class PreparedSandbox {
         try lasting?.validate()
         let initOptions =
             (lasting != nil ? "l" : diesWithStarter ? "d" : "") + (spec.terminal ? "t" : "")
-            + (spec.machine != nil ? "m" : "")
+            + (spec.machine != nil ? "m" : "") + (spec.machine?.hasLink == true ? "n" : "")
         lowered = LoweredPlan(
             plan, of: spec, filter: filter ?? .standard(denial: spec.deniedCalls),
             executable: executable, initOptions: initOptions.isEmpty ? "-" : initOptions,
@@ -271,7 +271,7 @@ public final class PreparedSandbox {
     func makeRun(
         _ resources: borrowing StartResources,
         streams: (input: Int32, output: Int32, error: Int32), network: Int32?,
-        scratch: Int32 = -1
+        scratch: Int32 = -1, link: Int32 = -1
     ) throws(SandboxError) -> CallRun {
         let run = try perform(creation) {
             () throws(SystemCallError) in try CallRun(of: lowered.program, sharing: sharing)
@@ -285,6 +285,7 @@ public final class PreparedSandbox {
         run.set(slots.streams[1], to: streams.output)
         run.set(slots.streams[2], to: streams.error)
         run.set(slots.network, to: network ?? -1)
+        run.set(slots.link, to: link)
         run.set(slots.terminal, to: resources.terminalChild.number)
         run.set(slots.maps, to: resources.mapsReader.number)
         run.set(slots.mapsWriter, to: resources.mapsWriter.number)

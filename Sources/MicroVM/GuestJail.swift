@@ -22,6 +22,27 @@ public struct GuestJail: Sendable {
         static func layer(_ index: Int) -> String { "layer-\(index)" }
     }
 
+    /// What a guest's link is to have, in the words of the monitor's flags.
+    public struct LinkSettings: Equatable, Sendable {
+        public var hardwareAddress: String
+        /// With the length of its prefix.
+        public var address: String
+        public var gateway: String
+        public var nameServer: String
+        public var mtu: UInt32
+
+        public init(
+            hardwareAddress: String, address: String, gateway: String, nameServer: String,
+            mtu: UInt32
+        ) {
+            self.hardwareAddress = hardwareAddress
+            self.address = address
+            self.gateway = gateway
+            self.nameServer = nameServer
+            self.mtu = mtu
+        }
+    }
+
     /// What a guest gets that asks for no memory.
     public static let standardMemoryBytes: UInt64 = 128 << 20
     /// A kernel and its first process need so much to begin with.
@@ -55,15 +76,18 @@ public struct GuestJail: Sendable {
     ///   - layers: files of the guest's root, the topmost first.
     ///   - scratch: a file with a file system for what the guest writes, where that is on the disk.
     ///     It is the user's that ``user(of:)`` gives.
+    ///   - link: how the guest's link is set up, where it has one.
     ///   - held: the limits that the node enforces by cgroups.
     ///   - lasts: whether the sandbox is to outlive its starter.
     public func spec(
         for wanted: SandboxSpec, number: Int64, layers: [String], scratch: String? = nil,
-        held: Set<Limits.Kind>, lasts: Bool = true
+        link: LinkSettings? = nil, held: Set<Limits.Kind>, lasts: Bool = true
     ) throws(SandboxError) -> SandboxSpec {
         try Self.check(wanted)
         var spec = SandboxSpec(image: root, command: [])
-        spec.command = [Place.monitor] + arguments(wanted, layers: layers.count, lasts: lasts)
+        spec.command =
+            [Place.monitor]
+            + arguments(wanted, layers: layers.count, link: link, lasts: lasts)
         spec.environment = wanted.environment
         spec.root = .readOnly
         spec.hostname = wanted.hostname
@@ -84,7 +108,8 @@ public struct GuestJail: Sendable {
         if let scratch {
             files.append(MachineParts.File(Place.scratch, at: scratch, isWritable: true))
         }
-        spec.machine = MachineParts(files: files, workload: wanted.command.first ?? "")
+        spec.machine = MachineParts(
+            files: files, hasLink: link != nil, workload: wanted.command.first ?? "")
         return spec
     }
 
@@ -160,7 +185,9 @@ public struct GuestJail: Sendable {
         }
     }
 
-    private func arguments(_ wanted: SandboxSpec, layers: Int, lasts: Bool) -> [String] {
+    private func arguments(
+        _ wanted: SandboxSpec, layers: Int, link: LinkSettings?, lasts: Bool
+    ) -> [String] {
         var words = [
             "run", "--kernel", Place.kernel, "--initial-files", Place.initialFiles, "--memory",
             "\(Self.memoryBytes(wanted.limits))", "--cpus", "\(Self.processors(wanted.limits))",
@@ -183,6 +210,13 @@ public struct GuestJail: Sendable {
             if let value { words += [flag, "\(value)"] }
         }
         for index in 0..<layers { words += ["--layer", "/dev/" + Place.layer(index)] }
+        if let link {
+            words += [
+                "--tap-descriptor", "10", "--mac", link.hardwareAddress, "--address", link.address,
+                "--gateway", link.gateway, "--name-server", link.nameServer, "--mtu",
+                "\(link.mtu)",
+            ]
+        }
         if wanted.root == .readOnly { words.append("--read-only") }
         if wanted.terminal { words.append("--terminal") }
         let process = ExecRequest(

@@ -15,11 +15,14 @@ public struct MachineParts: Equatable, Sendable {
     }
 
     public var files: [File]
+    /// Whether the monitor gets a link for its guest, which is made elsewhere and open already.
+    public var hasLink: Bool
     /// What runs in the guest, by the word that its user gave.
     public var workload: String
 
-    public init(files: [File] = [], workload: String = "") {
+    public init(files: [File] = [], hasLink: Bool = false, workload: String = "") {
         self.files = files
+        self.hasLink = hasLink
         self.workload = workload
     }
 

@@ -48,12 +48,12 @@ func launch(_ request: LaunchRequest) -> Int32 {
         }
     }
 
-    if request.isMonitor { setMonitorReports(stayOpen: true, lasts: request.lasts) }
+    if request.isMonitor { setMonitorDescriptors(stayOpen: true, request) }
     let workload = request.workload.spawn(
         withTerminal: request.hasTerminal, streams: lasting?.workloadStreams ?? (-1, -1, -1))
     guard workload > 0 else { return giveUp(errorNumber: -workload, &reporter) }
     if request.isMonitor {
-        setMonitorReports(stayOpen: false, lasts: request.lasts)
+        setMonitorDescriptors(stayOpen: false, request)
     } else {
         reporter.send(.started(process: workload))
     }
@@ -71,10 +71,11 @@ func launch(_ request: LaunchRequest) -> Int32 {
     return supervisor.run()
 }
 
-/// Whether the next program that is executed has the descriptors of the report.
-private func setMonitorReports(stayOpen: Bool, lasts: Bool) {
+/// Whether the next program that is executed has the descriptors of the report and of the link.
+private func setMonitorDescriptors(stayOpen: Bool, _ request: LaunchRequest) {
     setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT.rawValue), stayOpen)
-    if lasts { setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT_FILE.rawValue), stayOpen) }
+    if request.lasts { setStaysOpen(Int32(ALCOVE_DESCRIPTOR_REPORT_FILE.rawValue), stayOpen) }
+    if request.hasLink { setStaysOpen(Int32(ALCOVE_DESCRIPTOR_LINK.rawValue), stayOpen) }
 }
 
 private func setStaysOpen(_ descriptor: Int32, _ staysOpen: Bool) {

@@ -21,6 +21,8 @@ struct LaunchRequest {
     /// `m`: the workload is the monitor of a microVM. It gets the descriptors of the
     /// report, and tells itself when the workload in its guest starts.
     private(set) var isMonitor = false
+    /// `n`: it gets the descriptor of its guest's link as well.
+    private(set) var hasLink = false
     /// The bound of both segments of its logs.
     private(set) var logBytes: UInt64 = 0
     let workload: Workload
@@ -103,6 +105,7 @@ struct LaunchRequest {
             case CharacterCode.d: diesWithReader = true
             case CharacterCode.l: lasts = true
             case CharacterCode.m: isMonitor = true
+            case CharacterCode.n: hasLink = true
             default: return false
             }
             index += 1
@@ -181,6 +184,7 @@ struct LaunchRequest {
         static let d: CChar = 100
         static let l: CChar = 108
         static let m: CChar = 109
+        static let n: CChar = 110
         static let t: CChar = 116
     }
 }

@@ -30,6 +30,10 @@ default_disk = "1MiB"
 
 [sandboxes]
 microvms = "$1"
+
+[network]
+enabled = true
+name_servers = ["192.0.2.2"]
 TEXT
 }
 

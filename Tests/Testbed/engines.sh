@@ -255,6 +255,56 @@ outlives_the_agent() {
     alcove rm lives ends-alone
 }
 
+# A world behind a card of the machine's: another network namespace, with a server in it.
+make_world() {
+    unshare -n sleep 1000000 &
+    world=$!
+    until [[ $(readlink "/proc/$world/ns/net") != $(readlink /proc/self/ns/net) ]]; do :; done
+    # Its other end gets a name of the kernel's.
+    ip link add card type veth
+    ip link set veth0 netns "$world"
+    ip address add 192.0.2.1/24 dev card
+    ip link set card up
+    nsenter -t "$world" -n ip link set lo up
+    nsenter -t "$world" -n ip address add 192.0.2.2/24 dev veth0
+    nsenter -t "$world" -n ip address add 198.51.100.1/32 dev lo
+    nsenter -t "$world" -n ip address add 169.254.169.254/32 dev lo
+    nsenter -t "$world" -n ip link set veth0 up
+    ip route add default via 192.0.2.2
+    nsenter -t "$world" -n nc -ll -p 80 -e echo hello &
+    server=$!
+}
+
+hears() { alcove exec "$1" -- sh -c "nc -w 3 $2 ${3:-80} </dev/null" 2>&1 || true; }
+
+reaches_the_world() {
+    local world server
+    make_world
+    start "open-$isolation" --network public "$base" -- sleep 100000
+    start "closed-$isolation" --network closed --allow tcp:198.51.100.1:81 "$base" -- sleep 100000
+    holds_text address "$(alcove exec "open-$isolation" -- ip -o address)" 172.31.255.2/30
+    equal names "$(alcove exec "open-$isolation" -- cat /etc/resolv.conf)" \
+        'nameserver 172.31.255.1'
+    holds_text 'packet size' "$(alcove exec "open-$isolation" -- ip link)" 'mtu 1450'
+    equal server "$(hears "open-$isolation" 198.51.100.1)" hello
+    equal 'metadata for the open one' "$(hears "open-$isolation" 169.254.169.254)" 'nc: timed out'
+    equal 'server for the closed one' "$(hears "closed-$isolation" 198.51.100.1)" 'nc: timed out'
+    alcove network set --network closed --allow tcp:198.51.100.1:80 "closed-$isolation"
+    equal 'server once it is open' "$(hears "closed-$isolation" 198.51.100.1)" hello
+    kill_agent
+    start_agent
+    equal 'server for another agent' "$(hears "open-$isolation" 198.51.100.1)" hello
+    alcove exec "open-$isolation" -- sh -c \
+        '(while :; do echo inside | nc -l -p 80; done) >/dev/null 2>&1 &'
+    alcove network set --network public --publish 8080:80 "open-$isolation"
+    until [[ $(nsenter -t "$world" -n nc -w 3 192.0.2.1 8080 </dev/null) == inside ]]; do :; done
+    alcove rm -f "open-$isolation" "closed-$isolation"
+    # The ready ones of process sandboxes are made with the agent.
+    until alcove network status | grep -q 'slots in use *0'; do :; done
+    kill "$server" "$world"
+    ip link del card 2>/dev/null || true
+}
+
 many_at_once() {
     local number
     for number in 1 2 3; do
@@ -294,6 +344,7 @@ check "$isolation: writes to the disk" writes_to_the_disk
 check "$isolation: has disk rates" has_disk_rates
 check "$isolation: runs a directory" runs_a_directory
 check "$isolation: outlives the agent" outlives_the_agent
+check "$isolation: reaches the world" reaches_the_world
 check "$isolation: many at once" many_at_once
 check "$isolation: nothing is left" nothing_is_left
 kill -TERM "$(agent)"

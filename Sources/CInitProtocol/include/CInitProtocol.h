@@ -84,6 +84,8 @@ enum alcove_fixed_descriptor {
     ALCOVE_DESCRIPTOR_OTHER_LOG = 8,
     /// The controlling side of the workload's terminal, if it has one.
     ALCOVE_DESCRIPTOR_TERMINAL = 9,
+    /// The link of a guest, for the monitor of a microVM that has one.
+    ALCOVE_DESCRIPTOR_LINK = 10,
 };
 
 enum {
