@@ -19,6 +19,8 @@ extension HostNetwork {
                 ("ipv4/conf/default/accept_redirects", "0"),
                 // Flows, not pairs of machines, are spread over proxies.
                 ("ipv4/fib_multipath_hash_policy", "1"),
+                // Proxies are asked whether they are alive; nobody but the agent is here.
+                ("ipv4/ping_group_range", "0 2147483647"),
             ])
             try router.turnOffVersion6()
             try node.write([("ipv4/ip_forward", "1")])
@@ -106,10 +108,16 @@ extension HostNetwork {
         try state.with { (state) throws(HostNetworkError) in
             var transaction = NetfilterTransaction()
             rules.replace(in: &transaction)
+            let all = try findWays(of: known.vpcs.filter { names.contains($0.linkName) })
             for vpc in known.vpcs {
-                try makeTunnel(
-                    vpc, isThere: names.contains(vpc.linkName),
-                    hasRule: ways.contains(vpc.number.rule))
+                let hasRule = ways.contains(vpc.number.rule)
+                if names.contains(vpc.linkName) {
+                    state.ways[vpc.number] = try adopt(vpc, all, hasRule: hasRule)
+                } else {
+                    let new = ProxyWays(vpc)
+                    try makeTunnel(vpc, new, hasRule: hasRule)
+                    state.ways[vpc.number] = new
+                }
                 add(vpc, in: &transaction)
                 state.vpcs[vpc.number] = vpc
             }

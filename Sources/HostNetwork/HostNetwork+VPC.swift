@@ -13,7 +13,8 @@ extension HostNetwork {
                 throw .refused(
                     reason: "\(other.number), tunnel \(other.identifier), is there already")
             }
-            try makeTunnel(plan)
+            let ways = ProxyWays(plan)
+            try makeTunnel(plan, ways)
             do throws(HostNetworkError) {
                 var transaction = NetfilterTransaction()
                 add(plan, in: &transaction)
@@ -23,6 +24,7 @@ extension HostNetwork {
                 throw error
             }
             state.vpcs[plan.number] = plan
+            state.ways[plan.number] = ways
         }
     }
 
@@ -43,6 +45,7 @@ extension HostNetwork {
             try performFilter(transaction)
             try removeTunnel(plan)
             state.vpcs[number] = nil
+            state.ways[number] = nil
         }
     }
 
@@ -51,7 +54,7 @@ extension HostNetwork {
 
     /// What was made before the last agent ended is made complete.
     func makeTunnel(
-        _ plan: VPCPlan, isThere: Bool = false, hasRule: Bool = false
+        _ plan: VPCPlan, _ ways: ProxyWays, isThere: Bool = false, hasRule: Bool = false
     ) throws(HostNetworkError) {
         let link = plan.number.link
         if !isThere {
@@ -68,7 +71,7 @@ extension HostNetwork {
         var inner = NetlinkBatch()
         inner.changeLink(link, LinkChange(isUp: true))
         inner.addAddress(LinkAddressing(plan.address, prefixLength: 32, on: link))
-        plan.route(in: &inner)
+        ways.lead(plan, in: &inner)
         if !hasRule { inner.addRule(plan.number.rule) }
         do throws(HostNetworkError) {
             try performLinks(inner)

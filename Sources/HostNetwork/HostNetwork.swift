@@ -22,6 +22,7 @@ public final class HostNetwork: Sendable {
     struct State {
         var slots: [SlotIndex: SlotState] = [:]
         var vpcs: [VPCNumber: VPCPlan] = [:]
+        var ways: [VPCNumber: ProxyWays] = [:]
         /// The slot that is looked at first when one is made: those given back are used late.
         var next: UInt32 = 0
         /// Ports of the node's that lead to slots, by `PublishedPort.nodeKey`.

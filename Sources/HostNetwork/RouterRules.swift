@@ -143,6 +143,11 @@ struct RouterRules {
             .source(is: SandboxNetwork.address) + [.counter, .verdict(.drop)], to: "from-slot",
             of: table)
         addTenants(&transaction)
+        // What the router itself asks proxies is of the same zone as their answers.
+        transaction.addChain(
+            "own", of: table, at: NetfilterHook(.filter, .output, priority: -300))
+        transaction.addRule(
+            [.load(.outputIndex), .look(map: zones.name), .storeFlow(.zone)], to: "own", of: table)
     }
 
     /// The number of a tenant's network is the mark of its packets and the zone of its flows.

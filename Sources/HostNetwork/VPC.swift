@@ -19,6 +19,9 @@ public struct VPCNumber: RawRepresentable, Hashable, Comparable, Sendable {
     /// Tables below are others'.
     static let firstTable: UInt32 = 0x10000
     var table: UInt32 { Self.firstTable + mark }
+    /// Its proxies together, and each of them, as routes name them.
+    var hops: UInt32 { mark << 8 }
+    func hop(_ place: UInt8) -> UInt32 { hops | UInt32(place) }
     /// Beyond those of slots.
     var link: InterfaceIndex { InterfaceIndex(rawValue: 0x4000_0000 + mark) }
     var rule: RoutingRule { RoutingRule(priority: 100 + mark, mark: mark, table: table) }
@@ -35,11 +38,17 @@ public struct VPCProxy: Hashable, Sendable {
     /// Its addresses within the tunnel.
     public var address: IPv4Address
     public var linkAddress: LinkAddress
+    /// Flows go to those of the lowest rank of which one is alive. Those that share their fixed
+    /// addresses have each another one.
+    public var rank: UInt8
 
-    public init(node: IPv4Address, address: IPv4Address, linkAddress: LinkAddress) {
+    public init(
+        node: IPv4Address, address: IPv4Address, linkAddress: LinkAddress, rank: UInt8 = 0
+    ) {
         self.node = node
         self.address = address
         self.linkAddress = linkAddress
+        self.rank = rank
     }
 }
 
@@ -54,7 +63,7 @@ public struct VPCPlan: Hashable, Sendable {
     public var node: IPv4Address
     /// This node's address within the tunnel. All its sandboxes are seen with it.
     public var address: IPv4Address
-    /// Flows are spread over them.
+    /// Flows are spread over those of the lowest rank that are alive.
     public var proxies: [VPCProxy]
 
     public init(
@@ -86,6 +95,14 @@ public struct VPCPlan: Hashable, Sendable {
         guard prefixes.count <= 4096, proxies.count <= 64 else {
             throw .refused(reason: "\(number) has more than 4096 prefixes or 64 proxies")
         }
+        for (index, proxy) in proxies.enumerated() {
+            for other in proxies.dropFirst(index + 1)
+            where other.address == proxy.address || other.linkAddress == proxy.linkAddress {
+                throw .refused(
+                    reason: "two proxies of \(number) have the address `\(other.address)` or "
+                        + "`\(other.linkAddress)`")
+            }
+        }
         for (index, prefix) in prefixes.enumerated() {
             if prefix.overlaps(SandboxNetwork.prefix) {
                 throw .refused(
@@ -104,16 +121,5 @@ public struct VPCPlan: Hashable, Sendable {
         return prefixes.map {
             NetfilterElement(mark + $0.address.bytes, through: mark + $0.last.bytes)
         }
-    }
-
-    /// What leads to the proxies. It replaces what led there before.
-    func route(in batch: inout NetlinkBatch) {
-        let link = number.link
-        for proxy in proxies {
-            batch.addNeighbour(Neighbour(proxy.address, at: proxy.linkAddress, on: link))
-            batch.addForwarding(ForwardingEntry(proxy.linkAddress, at: proxy.node, on: link))
-        }
-        let hops = proxies.map { RouteHop(via: $0.address, through: link, onLink: true) }
-        for prefix in prefixes { batch.addRoute(to: prefix, table: number.table, hops: hops) }
     }
 }

@@ -18,6 +18,8 @@ public struct Route: Hashable, Sendable {
     public var kind: Kind
     public var table: UInt32
     public var gateway: IPv4Address?
+    /// The number of a gateway, or of a group of them, in place of a gateway and a link.
+    public var nextHop: UInt32?
     /// The gateway is on the link, even if no route says so.
     public var isOnLink: Bool
     public var link: InterfaceIndex?
@@ -31,7 +33,7 @@ public struct Route: Hashable, Sendable {
         to destination: IPv4Prefix, kind: Kind = .unicast, via gateway: IPv4Address? = nil,
         onLink: Bool = false, through link: InterfaceIndex? = nil,
         table: UInt32 = Route.mainTable, source: IPv4Address? = nil, mtu: UInt32? = nil,
-        priority: UInt32? = nil
+        priority: UInt32? = nil, nextHop: UInt32? = nil
     ) {
         self.destination = destination
         self.kind = kind
@@ -42,6 +44,7 @@ public struct Route: Hashable, Sendable {
         self.source = source
         self.mtu = mtu
         self.priority = priority
+        self.nextHop = nextHop
     }
 
     /// Nothing when it is one of a kind that is not made here.
@@ -59,7 +62,8 @@ public struct Route: Hashable, Sendable {
             to: destination, kind: kind, via: attributes.address(5), onLink: flags & 4 != 0,
             through: attributes.number(4).map(InterfaceIndex.init(rawValue:)),
             table: attributes.number(15) ?? mainTable, source: attributes.address(7),
-            mtu: attributes.nested(8)?.number(2), priority: attributes.number(6))
+            mtu: attributes.nested(8)?.number(2), priority: attributes.number(6),
+            nextHop: attributes.number(30))
     }
 }
 
@@ -86,6 +90,8 @@ extension NetlinkWriter {
         // RTA_METRICS: RTAX_MTU
         if let mtu = route.mtu { nest(8) { $0.attribute(2, mtu) } }
         attribute(15, route.table)
+        // RTA_NH_ID
+        if let nextHop = route.nextHop { attribute(30, nextHop) }
     }
 }
 
@@ -97,46 +103,10 @@ extension NetlinkBatch {
         }
     }
 
-    /// Adds a route that takes turns with those to the same destination, by the hash of flows.
-    public mutating func addRoute(to destination: IPv4Prefix, table: UInt32, hops: [RouteHop]) {
-        add(RouteMessage.newRoute, [.create, .replace], "add route", "\(destination)") {
-            $0.route(Route(to: destination, table: table))
-            // RTA_MULTIPATH: struct rtnexthop for each, with its gateway.
-            $0.attribute(9) {
-                for hop in hops {
-                    $0.put(UInt16(16))
-                    $0.put(UInt8(hop.isOnLink ? 4 : 0))
-                    $0.put(hop.weight)
-                    $0.put(hop.link.rawValue)
-                    $0.attribute(5, hop.gateway)
-                }
-            }
-        }
-    }
-
     public mutating func deleteRoute(_ route: Route) {
         add(RouteMessage.deleteRoute, [], "delete route", "\(route.destination)") {
             $0.route(route, deleting: true)
         }
-    }
-}
-
-/// One of several ways to a destination.
-public struct RouteHop: Hashable, Sendable {
-    public var gateway: IPv4Address
-    public var link: InterfaceIndex
-    public var isOnLink: Bool
-    /// How many flows it takes beyond one, beside the others.
-    public var weight: UInt8
-
-    public init(
-        via gateway: IPv4Address, through link: InterfaceIndex, onLink: Bool = false,
-        weight: UInt8 = 0
-    ) {
-        self.gateway = gateway
-        self.link = link
-        isOnLink = onLink
-        self.weight = weight
     }
 }
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// A tenant's proxy, with a server in the tenant's network, in a namespace of its own.
-private struct Tenant {
+struct Tenant {
     static let server = IPv4Address(10, 0, 0, 5)
     static let nodeInside = IPv4Address(10, 255, 0, 2)
     static let proxyInside = IPv4Address(10, 255, 0, 1)

@@ -70,20 +70,38 @@ import Testing
         #expect(try !network.tell("ip", ["route", "show"]).contains("unreachable"))
     }
 
-    @Test("a route takes turns between gateways")
-    func severalHops() throws {
+    @Test("a route leads to several gateways, which change under it")
+    func nextHops() throws {
         let (network, link) = try wired()
-        try network.perform {
-            $0.addRoute(
-                to: .everything, table: Route.mainTable,
-                hops: [
-                    RouteHop(via: IPv4Address(10, 1, 0, 1), through: link),
-                    RouteHop(via: IPv4Address(10, 1, 0, 9), through: link, weight: 1),
-                ])
+        let hops = [UInt8(1), 9].map {
+            NextHop(UInt32($0), via: IPv4Address(10, 9, 0, $0), through: link, onLink: true)
         }
-        let told = try network.tell("ip", ["route", "show", "default"])
-        #expect(told.contains("nexthop via 10.1.0.1 dev a weight 1"))
-        #expect(told.contains("nexthop via 10.1.0.9 dev a weight 2"))
+        let peer = try #require(try network.socket.links().first { $0.name == "b" }).index
+        try network.perform {
+            // No gateway is behind a link without a carrier.
+            $0.changeLink(peer, LinkChange(isUp: true))
+            $0.settleLink(link)
+            for hop in hops { $0.addNextHop(hop) }
+            $0.addNextHopGroup(NextHopGroup(256, of: [1, 9]))
+            $0.addRoute(Route(to: .everything, nextHop: 256))
+        }
+        var told = try network.tell("ip", ["route", "show", "default"])
+        #expect(told.contains("nexthop via 10.9.0.1 dev a weight 1"))
+        #expect(told.contains("nexthop via 10.9.0.9 dev a weight 1"))
+        let listed = try network.socket.nextHops()
+        #expect(Set(listed.hops) == Set(hops))
+        #expect(listed.groups == [NextHopGroup(256, of: [1, 9])])
+        #expect(try network.socket.routes().contains { $0.nextHop == 256 })
+        try network.perform { $0.addNextHopGroup(NextHopGroup(256, of: [9])) }
+        told = try network.tell("ip", ["route", "show", "default"])
+        #expect(told.contains("via 10.9.0.9") && !told.contains("via 10.9.0.1"))
+        // The last gateway of a group takes it along, and the route.
+        try network.perform {
+            $0.deleteNextHop(1)
+            $0.deleteNextHop(9)
+        }
+        #expect(try network.socket.nextHops().groups == [])
+        #expect(try network.tell("ip", ["route", "show", "default"]) == "")
     }
 
     @Test("a rule leads packets with a mark to their table")
