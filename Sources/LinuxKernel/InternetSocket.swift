@@ -27,9 +27,22 @@ public struct InternetAddress: Hashable, Sendable {
 /// A socket of version 4 of the Internet Protocol, in one network namespace: close-on-exec and
 /// non-blocking.
 public final class InternetSocket: Sendable {
-    public enum Kind: UInt64, Sendable {
-        case stream = 1
-        case datagrams = 2
+    public enum Kind: Sendable {
+        case stream
+        case datagrams
+        /// Requests for echoes, and the answers to this socket's alone: messages of ICMP from their
+        /// headers on, of which the kernel writes the sum and the number of the sender. Whoever may
+        /// make one is said by `ipv4/ping_group_range` of the namespace.
+        case echoes
+
+        /// `SOCK_STREAM` or `SOCK_DGRAM`, and `IPPROTO_ICMP`.
+        fileprivate var numbers: (type: UInt64, transport: UInt64) {
+            switch self {
+            case .stream: (1, 0)
+            case .datagrams: (2, 0)
+            case .echoes: (2, 1)
+            }
+        }
     }
 
     private let handle: Descriptor
@@ -48,7 +61,8 @@ public final class InternetSocket: Sendable {
 
     private static func make(_ kind: Kind) throws(SystemCallError) -> Descriptor {
         // AF_INET, SOCK_NONBLOCK | SOCK_CLOEXEC
-        let made = systemCall(__NR_socket, 2, kind.rawValue | 0o4000 | 0o2_000_000, 0)
+        let made = systemCall(
+            __NR_socket, 2, kind.numbers.type | 0o4000 | 0o2_000_000, kind.numbers.transport)
         return Descriptor(owning: Int32(try checked(made, "socket")))
     }
 
@@ -63,6 +77,15 @@ public final class InternetSocket: Sendable {
         try checked(
             withAddress(of: &one) { systemCall(__NR_setsockopt, number, 1, 2, $0, 4) },
             "setsockopt")
+    }
+
+    /// What it sends goes out by that link from now on, and what it receives came by it.
+    public func bind(toLink index: UInt32) throws(SystemCallError) {
+        var index = index
+        // SOL_SOCKET, SO_BINDTOIFINDEX
+        try checked(
+            withAddress(of: &index) { systemCall(__NR_setsockopt, number, 1, 62, $0, 4) },
+            "setsockopt", "link \(index)")
     }
 
     public func bind(to address: InternetAddress) throws(SystemCallError) {
