@@ -31,9 +31,17 @@ public enum ProxyText {
                 + "\(spec.tunnelAddress) \(vpc.tunnelHardwareAddress), mtu \(spec.mtu)",
         ])
         table.add(["uplink", uplink(spec.uplink ?? Uplink())])
-        table.add(["egress", spec.egressAddresses.joined(separator: " ")])
+        let isElsewhere = vpc.state == .ready && !vpc.hasEgressAddresses
+        table.add([
+            "egress",
+            spec.egressAddresses.joined(separator: " ")
+                + (isElsewhere ? ", with another proxy" : ""),
+        ])
         table.add(["prefixes", spec.prefixes.joined(separator: " ")])
         table.add(["namespace", vpc.namespacePath])
+        for (place, peer) in spec.peers.enumerated() {
+            table.add([place == 0 ? "proxies" : "", text(peer, vpc.peers)])
+        }
         for (place, node) in vpc.nodes.enumerated() {
             table.add([
                 place == 0 ? "nodes" : "",
@@ -42,6 +50,13 @@ public enum ProxyText {
             ])
         }
         return table.render(width: width)
+    }
+
+    private static func text(_ peer: ProxyPeer, _ health: [PeerHealth]) -> String {
+        let its = health.first { $0.tunnelAddress == peer.tunnelAddress }
+        let state = its.map { $0.isAlive ? ", alive" : ", silent" } ?? ""
+        return "rank \(peer.rank) at \(peer.underlayAddress), "
+            + "\(peer.tunnelAddress) \(peer.tunnelHardwareAddress)\(state)"
     }
 
     private static func uplink(_ uplink: Uplink) -> String {
@@ -96,6 +111,8 @@ public enum ProxyText {
         case .undone(let undone): "undone: \(undone.problem)"
         case .nodeAttached(let node): "node \(node.id) attached at \(node.underlayAddress)"
         case .nodeDetached(let node): "node \(node.nodeID) detached"
+        case .egressMoved(let moved):
+            "fixed addresses \(moved.isHere ? "taken" : "given up"): \(moved.reason)"
         case nil: "something that this version does not know"
         }
     }

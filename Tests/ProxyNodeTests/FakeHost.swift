@@ -55,6 +55,15 @@ final class FakeHost: ProxyHost {
         NetworkStatistics()
     }
 
+    /// Nobody is heard here.
+    func echoes(of id: String) throws(HostFailure) -> InternetSocket {
+        throw HostFailure("ask other proxies", "there are none")
+    }
+
+    func look(at id: String) throws(HostFailure) -> NetworkLook {
+        NetworkLook(received: 0, isUplinkUp: true)
+    }
+
     func path(of id: String) -> String { "/netns/\(id)" }
 }
 

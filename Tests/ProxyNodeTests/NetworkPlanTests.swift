@@ -23,6 +23,8 @@ struct NetworkPlanTests {
                 "set ipv4/conf/all/accept_redirects to 0",
                 "set ipv4/conf/default/accept_redirects to 0",
                 "set ipv4/conf/default/arp_notify to 1",
+                "set netfilter/nf_conntrack_tcp_be_liberal to 1",
+                "set ipv4/ping_group_range to 0\t2147483647",
                 "load the rules \(wanted.rules.mark) with 1 nodes",
                 "make the tunnel 7 at 192.0.2.10:4789",
                 "make the uplink with the end `up7`",

@@ -94,7 +94,7 @@ final class ProxyNodeTests {
             case .proxyStarted(let started): "started \(started.changes)"
             case .nodeAttached(let node): "+\(node.id)"
             case .nodeDetached(let node): "-\(node.nodeID)"
-            case .orphanRemoved, .undone, nil: "?"
+            case .orphanRemoved, .undone, .egressMoved, nil: "?"
             }
         }
         #expect(

@@ -160,7 +160,7 @@ final class ProxyScene {
         return place
     }
 
-    private static let server = """
+    static let server = """
         import socket, sys, threading
         listener = socket.create_server(('', 7000))
         print('listening')

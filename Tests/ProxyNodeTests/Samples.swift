@@ -44,6 +44,7 @@ extension FoundNetwork {
         case .loadRules(let rules, let members):
             rulesMark = rules.mark
             self.members = Set(members)
+            isAnswering = true
         case .makeTunnel(let link): tunnel = FoundTunnel(link: link, isUp: false)
         case .makeUplink(.veth):
             uplink = FoundLink(kind: "veth", isUp: false, isPeerUp: false)
@@ -77,6 +78,9 @@ extension FoundNetwork {
         case .removeForwarding(let hardware, _): forwarding[hardware] = nil
         case .admit(let address, _): members.insert(address)
         case .refuse(let address): members.remove(address)
+        case .announce: break
+        case .answer: isAnswering = true
+        case .silence: isAnswering = false
         }
     }
 }

@@ -65,7 +65,59 @@ struct TenantNetworkTests {
         Refused("spec.underlay_address") { $0.underlayAddress = "127.0.0.1" },
         Refused("spec.tunnel_port") { $0.tunnelPort = 65536 },
         Refused("spec.mtu") { $0.mtu = 575 },
+        Refused("spec.rank") { $0.rank = 256 },
+        Refused("spec.peers") { $0.peers = [peer(9), peer(9)] },
+        Refused("spec.peers") { $0.peers = [peer(9, rank: 0)] },
+        Refused("spec.peers") { $0.peers = (2...9).map { peer($0) } },
+        Refused("spec.peers.rank") { $0.peers = [peer(9, rank: 256)] },
+        Refused("spec.peers.tunnel_address") { $0.peers = [peer(1)] },
+        Refused("spec.peers.tunnel_address") {
+            $0.peers = [peer(9)]
+            $0.peers[0].tunnelAddress = "100.97.0.9"
+        },
+        Refused("spec.peers.tunnel_hardware_address") {
+            $0.peers = [peer(9)]
+            $0.peers[0].tunnelHardwareAddress = "02:ac:64:60:00:01"
+        },
+        Refused("spec.egress_addresses") {
+            $0.peers = [peer(9)]
+            $0.egressAddresses = ["10.1.0.5"]
+        },
     ]
+
+    private static func peer(_ number: UInt32, rank: UInt32? = nil) -> ProxyPeer {
+        ProxyPeer(
+            tunnelAddress: "100.96.0.\(number)", underlayAddress: "192.0.2.\(number)",
+            rank: rank ?? number)
+    }
+
+    @Test("another proxy is spoken with, and is no node")
+    func peers() throws {
+        let network = try Samples.network {
+            $0.peers = [Self.peer(9)]
+            $0.rank = 3
+        }
+        #expect(network.spec.peers.first?.tunnelHardwareAddress == "02:ac:64:60:00:09")
+        #expect(network.isFirst)
+        let steps = NetworkPlan.steps(from: nil, to: WantedNetwork(network, nodes: []))
+            .map { "\($0)" }
+        #expect(steps.contains("send for 02:ac:64:60:00:09 to 192.0.2.9"))
+        #expect(steps.contains { $0.hasSuffix("with 0 nodes") })
+        #expect(steps.contains("add 10.1.0.6/32 to `uplink`"))
+        // Without the fixed addresses, it has its own.
+        let without = WantedNetwork(network, nodes: [], holds: false, answers: false)
+        let moved = NetworkPlan.steps(
+            from: Samples.found(WantedNetwork(network, nodes: [])), to: without)
+        #expect(
+            moved.map { "\($0)" } == [
+                "be silent at 100.96.0.1", "remove 10.1.0.6/32 from `uplink`",
+            ])
+        #expect(
+            NetworkPlan.move(network, holds: true, answers: true).map { "\($0)" } == [
+                "add 10.1.0.6/32 to `uplink`", "announce the uplink's addresses",
+                "answer at 100.96.0.1",
+            ])
+    }
 
     @Test(
         "what makes no sense is refused, with the field that is wrong",

@@ -6,6 +6,8 @@ struct DescribedLink {
     let index: InterfaceIndex
     let name: String
     let isUp: Bool
+    /// It is up, and there is somebody at its other end.
+    let isRunning: Bool
     let mtu: UInt32
     let address: LinkAddress?
     /// Empty for hardware.
@@ -45,6 +47,8 @@ struct DescribedLink {
         let header = Array(message.payload.prefix(16))
         index = InterfaceIndex(rawValue: Self.number(header, at: 4))
         isUp = Self.number(header, at: 8) & 1 != 0
+        // IFF_RUNNING
+        isRunning = Self.number(header, at: 8) & 0x40 != 0
         self.name = name
         mtu = attributes.number(Attribute.mtu) ?? 0
         address = attributes[Attribute.address].flatMap { LinkAddress(bytes: $0) }

@@ -75,14 +75,48 @@ extension KernelHost {
                 key.count == 4
                     ? IPv4Address(rawValue: key.reduce(0) { $0 << 8 | UInt32($1) }) : nil
             })
+        // Rules of an earlier version do not have it, and are replaced.
+        found.isAnswering = (try? network.rules.keys(of: RuleSet.answering).isEmpty) == false
+    }
+
+    // MARK: - Other proxies
+
+    func echoes(of id: String) throws(HostFailure) -> InternetSocket {
+        let network = try opened(id, to: "ask other proxies")
+        let tunnel = try Self.doing("ask other proxies") { () throws(NetlinkError) in
+            try network.index(of: WantedNetwork.tunnelName)
+        }
+        return try Self.doing("ask other proxies") { () throws(SystemCallError) in
+            let socket = try InternetSocket(.echoes, in: network.namespace)
+            try socket.bind(toLink: tunnel.rawValue)
+            return socket
+        }
+    }
+
+    func look(at id: String) throws(HostFailure) -> NetworkLook {
+        let network = try opened(id, to: "look at links")
+        return try Self.doing("look at links") { () throws(NetlinkError) in
+            let links = try network.links.describedLinks()
+            return NetworkLook(
+                received: links.first { $0.name == WantedNetwork.tunnelName }?.statistics
+                    .receivedPackets ?? 0,
+                isUplinkUp: links.first { $0.name == WantedNetwork.uplinkName }?.isRunning ?? false)
+        }
+    }
+
+    private func opened(
+        _ id: String, to what: String
+    ) throws(HostFailure) -> OpenedNetwork {
+        guard let network = try open(id) else {
+            throw HostFailure(what, "there is no namespace `\(path(of: id))`")
+        }
+        return network
     }
 
     // MARK: - Statistics
 
     func statistics(of id: String) throws(HostFailure) -> NetworkStatistics {
-        guard let network = try open(id) else {
-            throw HostFailure("measure", "there is no namespace `\(path(of: id))`")
-        }
+        let network = try opened(id, to: "measure")
         var statistics = NetworkStatistics()
         try Self.doing("measure `\(id)`") { () throws(NetlinkError) in
             for link in try network.links.describedLinks() {

@@ -49,7 +49,9 @@ extension KernelHost {
         _ step: NetworkStep, in network: OpenedNetwork
     ) throws(NetlinkError) {
         switch step {
-        case .loadRules, .admit, .refuse: return try change(step, of: network)
+        case .loadRules, .admit, .refuse, .answer, .silence:
+            return try change(step, of: network)
+        case .announce: return try announce(uplinkOf: network)
         case .makeTunnel(let link):
             var batch = NetlinkBatch()
             batch.makeVXLAN(
@@ -103,7 +105,7 @@ extension KernelHost {
             batch.deleteForwarding(
                 ForwardingEntry(hardware, at: underlay, on: try network.index(of: Self.tunnel)))
         case .makeNamespace, .set, .loadRules, .makeTunnel, .makeUplink, .connectUplink,
-            .giveBack, .admit, .refuse, .removeNamespace:
+            .giveBack, .admit, .refuse, .announce, .answer, .silence, .removeNamespace:
             break
         }
     }
@@ -127,6 +129,8 @@ extension KernelHost {
         case .admit(let node, let source):
             RuleSet.admit([node: source], into: &transaction)
         case .refuse(let node): RuleSet.refuse([node], into: &transaction)
+        case .answer(let address): RuleSet.answer(at: address, in: &transaction)
+        case .silence(let address): RuleSet.silence(at: address, in: &transaction)
         default: break
         }
         try network.rules.perform(transaction)
@@ -192,15 +196,32 @@ extension KernelHost {
         else { return }
         var (inner, outer) = (NetlinkBatch(), NetlinkBatch())
         inner.settleLink(uplink.index)
-        outer.settleLink(peer)
+        // The other end of one that was moved in may be elsewhere.
+        let isHere = try ownLinks.describedLinks().contains {
+            $0.index == peer && $0.kind == "veth" && $0.peer == uplink.index
+        }
+        if isHere { outer.settleLink(peer) }
         try network.links.perform(inner)
         try ownLinks.perform(outer)
-        // What the link told its segment when it came up may have been dropped on the way. Its own
-        // hardware address, set anew, has it told again.
+        // What the link told its segment when it came up may have been dropped on the way.
+        try announce(uplink, of: network)
+    }
+
+    private func announce(uplinkOf network: OpenedNetwork) throws(NetlinkError) {
+        let links = try network.links.describedLinks()
+        if let uplink = links.first(where: { $0.name == WantedNetwork.uplinkName }) {
+            try announce(uplink, of: network)
+        }
+    }
+
+    /// Its own hardware address, set anew, has the kernel tell the segment of all addresses.
+    private func announce(
+        _ uplink: DescribedLink, of network: OpenedNetwork
+    ) throws(NetlinkError) {
         guard let address = uplink.address else { return }
-        var again = NetlinkBatch()
-        again.changeLink(uplink.index, LinkChange(address: address))
-        try network.links.perform(again)
+        var batch = NetlinkBatch()
+        batch.changeLink(uplink.index, LinkChange(address: address))
+        try network.links.perform(batch)
     }
 
     private func move(out network: OpenedNetwork, as name: String) throws(NetlinkError) {

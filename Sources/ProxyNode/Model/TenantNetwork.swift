@@ -22,6 +22,18 @@ struct TenantNetwork: Hashable, Sendable {
     let underlay: IPv4Address
     let port: UInt16
     let mtu: UInt32
+    /// Others with the same fixed addresses.
+    let peers: [OtherProxy]
+    /// The proxy's own among them.
+    let rank: UInt8
+
+    /// The fixed addresses beside the uplink's own.
+    var moving: Set<InterfaceAddress> {
+        Set(egress.filter { $0 != address.address }.map { InterfaceAddress($0, length: 32) })
+    }
+
+    /// Whether the fixed addresses are its own as long as it hears nothing of others.
+    var isFirst: Bool { peers.allSatisfy { $0.rank > rank } }
 
     var hardwareAddress: LinkAddress { LinkAddress(ofTunnel: tunnel.address) }
 
@@ -119,6 +131,14 @@ extension TenantNetwork {
         guard let port = UInt16(exactly: port) else {
             throw .invalid("spec.tunnel_port", "is not between 1 and 65535")
         }
+        let rank = try OtherProxy.rank(spec.rank, "spec.rank")
+        let peers = try OtherProxy.all(spec.peers, tunnel: tunnel, rank: rank)
+        let egress = try Self.egress(spec.egressAddresses, tunnel)
+        guard peers.isEmpty || !egress.contains(address.address) else {
+            throw .invalid(
+                "spec.egress_addresses",
+                "have the uplink's own address \(address.address), which no other proxy can have")
+        }
         let mtu = spec.mtu == 0 ? NetworkRules.defaultMTU : spec.mtu
         guard (576...8950).contains(mtu) else {
             throw .invalid("spec.mtu", "is not between 576 and 8950")
@@ -126,8 +146,9 @@ extension TenantNetwork {
         self.init(
             id: id, vni: spec.vni, prefixes: prefixes, uplink: try Self.uplink(uplink.kind),
             address: address, gateway: gateway,
-            egress: try Self.egress(spec.egressAddresses, tunnel), tunnel: tunnel,
-            underlay: try Self.underlay(spec.underlayAddress, configured), port: port, mtu: mtu)
+            egress: egress, tunnel: tunnel,
+            underlay: try Self.underlay(spec.underlayAddress, configured), port: port, mtu: mtu,
+            peers: peers, rank: rank)
     }
 
     private static func underlay(
@@ -233,7 +254,8 @@ extension TenantNetwork {
             uplink: AgentAPI.Uplink(
                 kind: kind, address: "\(address)", gateway: gateway.map { "\($0)" } ?? ""),
             egressAddresses: egress.map { "\($0)" }, tunnelAddress: "\(tunnel)",
-            underlayAddress: "\(underlay)", tunnelPort: UInt32(port), mtu: mtu)
+            underlayAddress: "\(underlay)", tunnelPort: UInt32(port), mtu: mtu,
+            peers: peers.map(\.message), rank: UInt32(rank))
     }
 }
 

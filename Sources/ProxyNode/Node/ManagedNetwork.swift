@@ -9,6 +9,12 @@ final class ManagedNetwork {
     /// Why it is broken, or could not be removed.
     var problem = ""
     var nodes: [String: (node: ComputeNode, attachedAt: Int64)] = [:]
+    /// Whether the fixed addresses are here, which other proxies can have.
+    var holds: Bool
+    /// Whether it says that it is alive to those who ask.
+    var answers = true
+    /// Of the other proxies, where there are some.
+    var watch: PeerWatch?
     /// Streams of statistics, to be told of the end.
     var onRemoved: [UInt64: () -> Void] = [:]
     var lastStream: UInt64 = 0
@@ -17,10 +23,11 @@ final class ManagedNetwork {
         self.network = network
         self.createdAt = createdAt
         self.state = state
+        holds = network.isFirst
     }
 
     var wanted: WantedNetwork {
-        WantedNetwork(network, nodes: nodes.values.map(\.node))
+        WantedNetwork(network, nodes: nodes.values.map(\.node), holds: holds, answers: answers)
     }
 
     /// Which nodes are told of.
@@ -41,6 +48,7 @@ final class ManagedNetwork {
             id: network.id, spec: network.spec, state: state, problem: problem,
             createdAtNanoseconds: createdAt,
             nodes: nodes.map { $0.value.node.message(attachedAt: $0.value.attachedAt) },
-            tunnelHardwareAddress: "\(network.hardwareAddress)", namespacePath: path)
+            tunnelHardwareAddress: "\(network.hardwareAddress)", namespacePath: path,
+            hasEgressAddresses: holds && state == .ready, peers: watch?.health ?? [])
     }
 }

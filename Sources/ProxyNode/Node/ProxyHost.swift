@@ -1,3 +1,4 @@
+internal import LinuxKernel
 internal import Netlink
 
 /// What the kernel refused to do for a VPC.
@@ -42,6 +43,13 @@ struct NetworkStatistics: Hashable, Sendable {
     var counts: [RuleSet.Counter: Count] = [:]
 }
 
+/// What tells a proxy whether it is cut off.
+struct NetworkLook: Hashable, Sendable {
+    /// Packets that have come through the tunnel.
+    let received: UInt64
+    let isUplinkUp: Bool
+}
+
 /// The kernel of the proxy node, as far as VPCs need it. One thread at a time uses it.
 protocol ProxyHost: Sendable {
     /// Ids of the VPCs of which there is something.
@@ -54,6 +62,11 @@ protocol ProxyHost: Sendable {
     func perform(_ steps: [NetworkStep], for id: String) throws(HostFailure)
 
     func statistics(of id: String) throws(HostFailure) -> NetworkStatistics
+
+    /// What other proxies are asked by, through the tunnel of a VPC.
+    func echoes(of id: String) throws(HostFailure) -> InternetSocket
+
+    func look(at id: String) throws(HostFailure) -> NetworkLook
 
     /// Where the namespace of a VPC is pinned.
     func path(of id: String) -> String

@@ -12,11 +12,15 @@ final class ProxyJournal {
         fileprivate var events: [VPCEvent] = []
 
         mutating func put(_ managed: ManagedNetwork) {
+            var message = managed.message(path: "", nodes: .none)
+            // These are the kernel's to say.
+            message.hasEgressAddresses = false
+            message.peers = []
             change.put(
                 .network,
                 StoredRecord(
                     id: managed.network.id, number: managed.createdAt,
-                    bytes: managed.message(path: "", nodes: .none).encoded()))
+                    bytes: message.encoded()))
         }
 
         mutating func put(_ node: ComputeNode, attachedAt: Int64, of id: String) {

@@ -42,6 +42,10 @@ extension ProxyNode {
                     vpc: message(managed, nodes: .one(node.id)), existed: true))
             return done()
         }
+        for other in managed.network.peers
+        where other.tunnel == node.tunnel || other.hardware == node.hardware {
+            throw .isTaken("the address \(other.tunnel)", by: "another proxy")
+        }
         for (other, _) in managed.nodes.values where other.id != node.id {
             if other.tunnel == node.tunnel {
                 throw .isTaken("the address \(node.tunnel)", by: other.id)
@@ -105,6 +109,8 @@ extension ProxyNode {
                     managed.problem = ""
                     record("mended a VPC", managed)
                 }
+                // Its links may be others now.
+                watchPeers(of: managed)
                 next(nil)
             case .failure(let failure): next(failure)
             }

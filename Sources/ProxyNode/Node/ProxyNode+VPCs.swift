@@ -95,6 +95,7 @@ extension ProxyNode {
 
     private func finish(_ managed: ManagedNetwork, _ call: CreateCall) {
         managed.state = .ready
+        watchPeers(of: managed)
         record("created a VPC", managed)
         call.finish(with: CreateVPCResponse(vpc: message(managed)))
     }

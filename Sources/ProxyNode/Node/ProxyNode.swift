@@ -52,6 +52,8 @@ final class ProxyNode: @unchecked Sendable {
 
     func drop(_ managed: ManagedNetwork) {
         networks[managed.network.id] = nil
+        managed.watch?.close()
+        managed.watch = nil
         for action in Array(managed.onRemoved.values) { action() }
         managed.onRemoved = [:]
     }
@@ -163,9 +165,14 @@ final class ProxyNode: @unchecked Sendable {
         let before = (managed.state, managed.problem)
         var changes = 0
         do throws(HostFailure) {
+            // Who has the fixed addresses does not change by a start.
+            if !managed.network.peers.isEmpty, let found = try host.find(id), found.uplink != nil {
+                managed.holds = managed.network.moving.isSubset(of: found.uplinkAddresses)
+            }
             changes = try host.settle(managed.wanted)
             managed.state = .ready
             managed.problem = ""
+            watchPeers(of: managed)
         } catch {
             managed.state = .broken
             managed.problem = "\(error)"

@@ -26,6 +26,11 @@ enum NetworkStep: Hashable, Sendable {
     /// With the fixed address that it is given.
     case admit(IPv4Address, source: IPv4Address)
     case refuse(IPv4Address)
+    /// Tells the uplink's segment whose its addresses are.
+    case announce
+    /// Whether those are answered who ask at an address whether the proxy is alive.
+    case answer(IPv4Address)
+    case silence(IPv4Address)
     case removeNamespace
 }
 
@@ -58,6 +63,9 @@ extension NetworkStep: CustomStringConvertible {
             "send for \(hardware) no longer to \(underlay)"
         case .admit(let address, let source): "let \(address) through as \(source)"
         case .refuse(let address): "let \(address) through no longer"
+        case .announce: "announce the uplink's addresses"
+        case .answer(let address): "answer at \(address)"
+        case .silence(let address): "be silent at \(address)"
         case .removeNamespace: "remove the namespace"
         }
     }
@@ -107,10 +115,15 @@ enum NetworkPlan {
         _ found: FoundNetwork, _ wanted: WantedNetwork
     ) -> [NetworkStep] {
         let members = Set(wanted.peers.map(\.address))
+        let tunnel = wanted.tunnelAddress.address
         guard found.rulesMark == wanted.rules.mark else {
             return [.loadRules(wanted.rules, members: members.sorted())]
+                + (wanted.answers ? [] : [.silence(tunnel)])
         }
-        return found.members.subtracting(members).sorted().map { .refuse($0) }
+        let steps: [NetworkStep] =
+            found.isAnswering == wanted.answers
+            ? [] : [wanted.answers ? .answer(tunnel) : .silence(tunnel)]
+        return steps + found.members.subtracting(members).sorted().map { .refuse($0) }
     }
 
     private static func addresses(
@@ -133,14 +146,9 @@ enum NetworkPlan {
 
     private static func peers(_ found: FoundNetwork, _ wanted: WantedNetwork) -> [NetworkStep] {
         var steps: [NetworkStep] = []
-        let neighbours = Dictionary(
-            uniqueKeysWithValues: wanted.peers.map {
-                ($0.address, $0.hardware)
-            })
-        let forwarding = Dictionary(
-            uniqueKeysWithValues: wanted.peers.map {
-                ($0.hardware, $0.underlay)
-            })
+        let all = wanted.peers.union(wanted.proxies)
+        let neighbours = Dictionary(uniqueKeysWithValues: all.map { ($0.address, $0.hardware) })
+        let forwarding = Dictionary(uniqueKeysWithValues: all.map { ($0.hardware, $0.underlay) })
         for address in found.neighbours.keys.sorted() where neighbours[address] == nil {
             steps.append(.removeNeighbour(address))
         }
@@ -151,14 +159,14 @@ enum NetworkPlan {
             steps.append(.removeForwarding(hardware, underlay))
         }
         let isLoaded = found.rulesMark == wanted.rules.mark
-        for peer in wanted.peers.sorted(by: { $0.address < $1.address }) {
+        for peer in all.sorted(by: { $0.address < $1.address }) {
             if found.neighbours[peer.address] != peer.hardware {
                 steps.append(.setNeighbour(peer.address, peer.hardware))
             }
             if found.forwarding[peer.hardware] != peer.underlay {
                 steps.append(.setForwarding(peer.hardware, peer.underlay))
             }
-            if isLoaded, !found.members.contains(peer.address) {
+            if isLoaded, wanted.peers.contains(peer), !found.members.contains(peer.address) {
                 steps.append(
                     .admit(peer.address, source: wanted.rules.source(of: peer.address)))
             }

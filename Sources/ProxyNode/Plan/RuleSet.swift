@@ -6,8 +6,10 @@ internal import Netlink
 ///         set nodes { type ipv4_addr }
 ///         map sources { type ipv4_addr : ipv4_addr }
 ///         set prefixes { type ipv4_addr; flags interval }
+///         set answering { type ipv4_addr }
 ///         chain outward {
 ///             ip saddr != @nodes counter drop             # unknown_node
+///             ct state invalid counter drop               # invalid
 ///             oifname != "uplink" counter drop            # not_in_vpc
 ///             ip daddr != @prefixes counter drop          # not_in_vpc
 ///             counter accept                              # to_vpc
@@ -24,6 +26,7 @@ internal import Netlink
 ///         chain input {
 ///             type filter hook input priority filter; policy drop
 ///             iifname "lo" accept
+///             iifname "tunnel" icmp type echo-request ip daddr != @answering drop
 ///             ct state established,related accept
 ///             icmp type echo-request accept
 ///             counter                                     # uninvited
@@ -42,6 +45,8 @@ struct RuleSet: Hashable, Sendable {
         case toVPC = "to_vpc"
         case fromVPC = "from_vpc"
         case unknownNode = "unknown_node"
+        /// Of no flow that could be told of: it would leave under its own address.
+        case invalid
         case notInVPC = "not_in_vpc"
         case uninvited
 
@@ -53,26 +58,30 @@ struct RuleSet: Hashable, Sendable {
     static let sources = NetfilterSet(
         "sources", of: table, key: .address, leadingTo: .values(.address))
     static let prefixSet = NetfilterSet("prefixes", of: table, key: .address, ranges: true)
+    /// The proxy's address in the tunnel, while it says to those who ask that it is alive.
+    static let answering = NetfilterSet("answering", of: table, key: .address)
     /// The chain whose only rule says which rules these are.
     static let markChain = "identity"
     static let countingChains = ["outward", "inward", "forward", "input"]
 
     /// Another one for each change of the rules below.
-    private static let version = 1
+    private static let version = 2
 
     let prefixes: [IPv4Prefix]
     let egress: [IPv4Address]
+    let tunnel: IPv4Address
 
     init(_ network: TenantNetwork) {
         prefixes = network.prefixes
         egress = network.egress
+        tunnel = network.tunnel.address
     }
 
     /// Stands for the rules: FNV-1a with 64 bits of what they are made of, the same in every
     /// process.
     var mark: String {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in "\(Self.version) \(prefixes) \(egress)".utf8 {
+        for byte in "\(Self.version) \(prefixes) \(egress) \(tunnel)".utf8 {
             hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
         }
         let digits = String(hash, radix: 16)
@@ -90,7 +99,10 @@ struct RuleSet: Hashable, Sendable {
     func load(_ members: [IPv4Address], into transaction: inout NetfilterTransaction) {
         let table = Self.table
         transaction.replaceTable(table)
-        for set in [Self.nodes, Self.sources, Self.prefixSet] { transaction.addSet(set) }
+        for set in [Self.nodes, Self.sources, Self.prefixSet, Self.answering] {
+            transaction.addSet(set)
+        }
+        Self.answer(at: tunnel, in: &transaction)
         transaction.addElements(
             prefixes.map { NetfilterElement($0.address.bytes, through: $0.last.bytes) },
             to: Self.prefixSet)
@@ -134,6 +146,14 @@ struct RuleSet: Hashable, Sendable {
         transaction.deleteElements(nodes.map { NetfilterElement($0.bytes) }, of: sources)
     }
 
+    static func answer(at address: IPv4Address, in transaction: inout NetfilterTransaction) {
+        transaction.addElements([NetfilterElement(address.bytes)], to: answering)
+    }
+
+    static func silence(at address: IPv4Address, in transaction: inout NetfilterTransaction) {
+        transaction.deleteElements([NetfilterElement(address.bytes)], of: answering)
+    }
+
     // MARK: - The rules
 
     private struct Rule {
@@ -160,6 +180,7 @@ struct RuleSet: Hashable, Sendable {
                     Rule(
                         .unknownNode,
                         [source, .isIn(set: nodes.name, not: true), .counter, .verdict(.drop)]),
+                    Rule(.invalid, isOfNoFlow + [.counter, .verdict(.drop)]),
                     Rule(
                         .notInVPC, leaves(uplink, .notEqual) + [.counter, .verdict(.drop)]),
                     Rule(
@@ -192,13 +213,13 @@ struct RuleSet: Hashable, Sendable {
                 "input",
                 [
                     Rule(enters("lo") + [.verdict(.accept)]),
+                    // Those who ask again and again are a flow that is known.
+                    Rule(
+                        enters(tunnel) + isEchoRequest + [
+                            destination, .isIn(set: answering.name, not: true), .verdict(.drop),
+                        ]),
                     Rule(isKnown + [.verdict(.accept)]),
-                    // ICMP, and its type of an echo request.
-                    Rule([
-                        .load(.protocolNumber), .compare(.equal, [1]),
-                        .loadBytes(.transport, offset: 0, count: 1), .compare(.equal, [8]),
-                        .verdict(.accept),
-                    ]),
+                    Rule(isEchoRequest + [.verdict(.accept)]),
                     Rule(.uninvited, [.counter]),
                 ]
             ),
@@ -214,10 +235,21 @@ struct RuleSet: Hashable, Sendable {
     }
 
     /// It belongs to a flow that was let through before, or is about one.
-    private static let isKnown: [NetfilterExpression] = [
-        .loadFlow(.state),
-        .mask(Self.native(FlowState([.established, .related]).rawValue)),
-        .compare(.notEqual, [0, 0, 0, 0]),
+    private static let isKnown = isIn([.established, .related])
+
+    private static let isOfNoFlow = isIn(.invalid)
+
+    private static func isIn(_ states: FlowState) -> [NetfilterExpression] {
+        [
+            .loadFlow(.state), .mask(native(states.rawValue)),
+            .compare(.notEqual, [0, 0, 0, 0]),
+        ]
+    }
+
+    /// ICMP, and its type of an echo request.
+    private static let isEchoRequest: [NetfilterExpression] = [
+        .load(.protocolNumber), .compare(.equal, [1]),
+        .loadBytes(.transport, offset: 0, count: 1), .compare(.equal, [8]),
     ]
 
     private static func native(_ number: UInt32) -> [UInt8] {

@@ -13,18 +13,24 @@ struct WantedNetwork: Hashable, Sendable {
     let tunnelAddress: InterfaceAddress
     let routes: Set<GatewayRoute>
     let peers: Set<TunnelPeer>
+    /// Other proxies, which are spoken with and not let through.
+    let proxies: Set<TunnelPeer>
     let rules: RuleSet
+    /// Whether it says that it is alive to those who ask.
+    let answers: Bool
 
-    init(_ network: TenantNetwork, nodes: some Sequence<ComputeNode>) {
+    /// - Parameter holds: whether the fixed addresses are here, and with no other proxy.
+    init(
+        _ network: TenantNetwork, nodes: some Sequence<ComputeNode>, holds: Bool = true,
+        answers: Bool = true
+    ) {
         id = network.id
         tunnel = TunnelLink(
             vni: network.vni, port: network.port, local: network.underlay, mtu: network.mtu,
             hardware: network.hardwareAddress)
         uplink = network.uplink
         // The fixed addresses are answered for on the segment, the proxy's own among them or not.
-        let extra = network.egress.filter { $0 != network.address.address }
-        uplinkAddresses = Set(
-            [network.address] + extra.map { InterfaceAddress($0, length: 32) })
+        uplinkAddresses = (holds ? network.moving : []).union([network.address])
         tunnelAddress = network.tunnel
         routes = Set(
             network.prefixes.compactMap { prefix in
@@ -35,7 +41,9 @@ struct WantedNetwork: Hashable, Sendable {
             nodes.map {
                 TunnelPeer(address: $0.tunnel, hardware: $0.hardware, underlay: $0.underlay)
             })
+        proxies = Set(network.peers.map(\.peer))
         rules = RuleSet(network)
+        self.answers = answers
     }
 }
 
@@ -78,6 +86,8 @@ struct FoundNetwork: Hashable, Sendable {
     var rulesMark: String?
     /// The nodes that these let through.
     var members: Set<IPv4Address> = []
+    /// Whether these let it be asked whether it is alive.
+    var isAnswering = false
     /// Settings of the kernel that are as they should be.
     var settings: Set<KernelSetting> = []
 }
@@ -110,10 +120,15 @@ enum KernelSetting: String, CaseIterable, Hashable, Sendable {
     case noRedirectsLater = "ipv4/conf/default/accept_redirects"
     /// A link that comes up tells its segment of its addresses, which another proxy may have had.
     case announces = "ipv4/conf/default/arp_notify"
+    /// A flow that another proxy had before goes on, wherever its numbers are.
+    case takesFlowsOver = "netfilter/nf_conntrack_tcp_be_liberal"
+    /// Other proxies are asked whether they are alive.
+    case asksForEchoes = "ipv4/ping_group_range"
 
     var value: String {
         switch self {
-        case .forwarding, .noVersion6, .noVersion6Later, .announces: "1"
+        case .forwarding, .noVersion6, .noVersion6Later, .announces, .takesFlowsOver: "1"
+        case .asksForEchoes: "0\t2147483647"
         case .noRedirects, .noRedirectsLater: "0"
         }
     }

@@ -51,6 +51,12 @@ enum ProxyCommands {
                     help: "where the tunnel ends"),
                 Flag("port", value: "PORT", default: "4789", help: "the tunnel's, of UDP"),
                 Flag("mtu", value: "BYTES", default: "1450", help: "the largest packet inside"),
+                Flag(
+                    "peer", value: "RANK:TUNNEL,UNDERLAY", repeatable: true,
+                    help: "another proxy with the same egress, as in 1:100.96.0.9,192.0.2.11"),
+                Flag(
+                    "rank", value: "NUMBER", default: "0",
+                    help: "this one's: the lowest that is alive has the egress"),
             ] + common, arguments: [Argument("ID", help: "the VPC's name")],
             tables: [ProxyConnection.codes],
             examples: [
@@ -83,7 +89,26 @@ enum ProxyCommands {
             tunnelAddress: try required(parsed.string("tunnel"), "tunnel", parsed),
             underlayAddress: parsed.string("underlay") ?? "",
             tunnelPort: UInt32(try parsed.integer("port", in: 1...65535) ?? 0),
-            mtu: UInt32(try parsed.integer("mtu", in: 576...8950) ?? 0))
+            mtu: UInt32(try parsed.integer("mtu", in: 576...8950) ?? 0),
+            peers: try parsed.strings("peer").map { text throws(FlagError) in
+                try peer(text, parsed)
+            }, rank: UInt32(try parsed.integer("rank", in: 0...255) ?? 0))
+    }
+
+    /// `RANK:TUNNEL,UNDERLAY`, and a hardware address behind another comma.
+    private static func peer(
+        _ text: String, _ parsed: ParsedCommand
+    ) throws(FlagError) -> ProxyPeer {
+        let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
+        let addresses = parts.count == 2 ? parts[1].split(separator: ",").map(String.init) : []
+        guard let rank = parts.first.flatMap({ UInt32($0) }), (2...3).contains(addresses.count)
+        else {
+            throw parsed.refuse(
+                "peer", "is no proxy", hint: "as in `1:100.96.0.9,192.0.2.11`")
+        }
+        return ProxyPeer(
+            tunnelAddress: addresses[0], underlayAddress: addresses[1],
+            tunnelHardwareAddress: addresses.count == 3 ? addresses[2] : "", rank: rank)
     }
 
     private static func required<Value>(
