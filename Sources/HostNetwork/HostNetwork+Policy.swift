@@ -31,7 +31,10 @@ extension HostNetwork {
     }
 
     public func detach(_ vpc: VPCNumber, from slot: SlotIndex) throws(HostNetworkError) {
-        try change(slot) { $0.vpcs.remove(vpc) }
+        try change(slot) {
+            $0.vpcs.remove(vpc)
+            $0.inbound[vpc] = nil
+        }
     }
 
     /// What a slot has.
@@ -61,6 +64,7 @@ extension HostNetwork {
         state.slots[slot] = after
         state.slots[slot]?.sockets = sockets
         try unpublish(old.subtracting(new), of: slot, &state)
+        try noteInbound(before.settings, settings, of: slot, &state)
     }
 
     /// Writes what is different.
@@ -89,6 +93,8 @@ extension HostNetwork {
         if settings.names != before.settings.names {
             changeNames(key, before, &after, in: &transaction)
         }
+        try checkInbound(settings, of: slot, state)
+        changeInbound(before.settings, settings, of: slot, in: &transaction)
         changePorts(key, before.settings.ports, settings.ports, in: &transaction)
         if settings.limits != before.settings.limits {
             after.buckets = changeBuckets(slot, key, before, settings, &state, in: &transaction)

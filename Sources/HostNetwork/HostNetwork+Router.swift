@@ -132,6 +132,7 @@ extension HostNetwork {
                 let before = SlotState()
                 state.slots[index] = try change(
                     index, before, to: settings, &state, in: &transaction)
+                try noteInbound(before.settings, settings, of: index, &state)
             }
             try performFilter(transaction)
             for (index, slot) in state.slots where !slot.settings.ports.isEmpty {

@@ -46,7 +46,10 @@ extension HostNetwork {
     /// Those that are not there are passed over.
     public func giveBack(_ given: [SlotIndex]) throws(HostNetworkError) {
         let indices = state.with { state in given.filter { state.slots[$0] != nil } }
-        let published = indices.filter { settings(of: $0)?.ports.isEmpty == false }
+        let published = indices.filter {
+            guard let its = settings(of: $0) else { return false }
+            return !its.ports.isEmpty || !its.inbound.isEmpty
+        }
         for index in indices { try apply(SlotSettings(), to: index) }
         var transaction = NetfilterTransaction()
         // One whose making failed has none, and an element that is not there would be an error.

@@ -27,6 +27,8 @@ public final class HostNetwork: Sendable {
         var next: UInt32 = 0
         /// Ports of the node's that lead to slots, by `PublishedPort.nodeKey`.
         var ports: [[UInt8]: SlotIndex] = [:]
+        /// Addresses in tunnels that lead to slots, by the keys of `RouterRules.inbound`.
+        var inbound: [[UInt8]: SlotIndex] = [:]
         /// Counts the names of buckets.
         var generation: UInt64 = 0
     }

@@ -37,10 +37,7 @@ struct NodeRules {
         transaction.addRule(
             toRouter + .isEstablished + [.verdict(.accept)], to: "forward", of: table)
         transaction.addRule(
-            toRouter + [
-                .loadFlow(.status), .mask(FlowStatus.destinationTranslated.rawValue.nativeBytes),
-                .compare(.notEqual, [0, 0, 0, 0]), .verdict(.accept),
-            ], to: "forward", of: table)
+            toRouter + .isRedirected + [.verdict(.accept)], to: "forward", of: table)
         transaction.addRule(
             toRouter + [.counter, .verdict(.drop)], to: "forward", of: table,
             label: NodeCounter.strangers.label)

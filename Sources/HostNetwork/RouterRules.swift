@@ -75,6 +75,13 @@ struct RouterRules {
         NetfilterSet("published", of: table, key: .joined(.address, .protocolNumber, .port))
     }
 
+    /// Tunnel and an address in it to the slot that is reached by it.
+    var inbound: NetfilterSet {
+        NetfilterSet(
+            "inbound", of: table, key: .joined(.linkIndex, .address),
+            leadingTo: .values(.address))
+    }
+
     /// Slot to its buckets, in the order of `SlotLimits.all`.
     var bucketMaps: [NetfilterSet] {
         ["outward-bytes", "outward-packets", "inward-bytes", "inward-packets", "new-flows"].map {
@@ -85,7 +92,7 @@ struct RouterRules {
     /// The whole, in place of what was there.
     func replace(in transaction: inout NetfilterTransaction) {
         transaction.replaceTable(table)
-        let names = [resolved, nameMarks, nameFlows, published]
+        let names = [resolved, nameMarks, nameFlows, published, inbound]
         let sets = [addresses, open, refused, prefixes, zones, sources, policies]
         for set in sets + tenants + bucketMaps + names { transaction.addSet(set) }
         transaction.addElements(
@@ -197,6 +204,17 @@ struct RouterRules {
             of: table)
         transaction.addRule(
             .isEstablished + [.verdict(.accept)], to: "forward", of: table)
+        // From a tenant's network to a sandbox that is to be reached, by who is of that network.
+        let redirected: [NetfilterExpression] =
+            .input(is: Self.tunnelGroup) + .output(is: Self.slotGroup) + .isRedirected
+        transaction.addRule(
+            redirected + [.load(.inputIndex), .look(map: zones.name), .store(.mark)],
+            to: "forward", of: table)
+        transaction.addRule(
+            redirected + [
+                .load(.mark), .loadBytes(.network, offset: 12, count: 4, into: .second),
+                .isIn(set: prefixes.name), .verdict(.accept),
+            ], to: "forward", of: table)
         transaction.addRule(
             .input(is: Self.uplinkGroup) + .output(is: Self.slotGroup)
                 + .isPublished(published, address: 16, port: 2) + [.verdict(.accept)],
@@ -213,6 +231,11 @@ struct RouterRules {
                 nil,
                 .output(is: Self.uplinkGroup) + .isAnswer + .isEstablished
                     + .isPublished(published, address: 12, port: 0) + [.verdict(.accept)]
+            ),
+            // So is who came through a tunnel.
+            (
+                nil,
+                .output(is: Self.tunnelGroup) + .isAnswer + .isEstablished + [.verdict(.accept)]
             ),
             (.otherSandbox, .output(is: Self.slotGroup) + refuse),
             // A packet of a tunnel from the node's address would be in whichever tenant's network
@@ -283,6 +306,13 @@ struct RouterRules {
 
     /// After all translation: slots' addresses become the sandboxes' own again.
     private func addLeaving(_ transaction: inout NetfilterTransaction) {
+        transaction.addChain(
+            "redirection", of: table, at: NetfilterHook(.nat, .prerouting, priority: -100))
+        transaction.addRule(
+            [
+                .load(.inputIndex), .loadBytes(.network, offset: 16, count: 4, into: .second),
+                .look(map: inbound.name), .translateDestination(),
+            ], to: "redirection", of: table)
         transaction.addChain(
             "translation", of: table, at: NetfilterHook(.nat, .postrouting, priority: 100))
         transaction.addRule(
@@ -393,6 +423,14 @@ extension [NetfilterExpression] {
     static var isEstablished: Self { state(in: [.established, .related]) }
 
     static var isNew: Self { state(in: .new) }
+
+    /// Its flow was for another address at first.
+    static var isRedirected: Self {
+        [
+            .loadFlow(.status), .mask(FlowStatus.destinationTranslated.rawValue.nativeBytes),
+            .compare(.notEqual, [0, 0, 0, 0]),
+        ]
+    }
 
     private static func state(in states: FlowState) -> Self {
         [

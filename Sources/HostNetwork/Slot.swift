@@ -150,11 +150,14 @@ public struct SlotSettings: Hashable, Sendable {
     public var names: [NameRule]
     /// Ports of the node's that lead to it.
     public var ports: Set<PublishedPort>
+    /// Addresses in the tunnels of its networks by which it is reached from there. Nobody else has
+    /// one of them. None: it is not reached.
+    public var inbound: [VPCNumber: IPv4Address]
 
     public init(
         isPublic: Bool = false, vpcs: Set<VPCNumber> = [], rules: [EgressRule] = [],
         limits: SlotLimits = SlotLimits(), names: [NameRule] = [],
-        ports: Set<PublishedPort> = []
+        ports: Set<PublishedPort> = [], inbound: [VPCNumber: IPv4Address] = [:]
     ) {
         self.isPublic = isPublic
         self.vpcs = vpcs
@@ -162,6 +165,7 @@ public struct SlotSettings: Hashable, Sendable {
         self.limits = limits
         self.names = names
         self.ports = ports
+        self.inbound = inbound
     }
 
     public func validate() throws(HostNetworkError) {
@@ -175,6 +179,9 @@ public struct SlotSettings: Hashable, Sendable {
             throw .refused(reason: "a sandbox has at most \(Self.mostRules) rules on names")
         }
         try PublishedPort.validate(ports)
+        for (number, address) in inbound where !vpcs.contains(number) {
+            throw .refused(reason: "`\(address)` is of \(number), to which it is not attached")
+        }
         let units: [TokenBucket.Unit] = [.bytes, .packets, .bytes, .packets, .packets]
         for case (.some(let bucket), let unit) in zip(limits.all, units) {
             guard bucket.unit == unit else {
