@@ -7,6 +7,8 @@ func flushOutput() { fflush(nil) }
 
 func exitWithFailure() -> Never { exit(1) }
 
+func exitWithSuccess() -> Never { exit(0) }
+
 struct Probe {
     private let node: NetworkNamespace
     private let network: HostNetwork

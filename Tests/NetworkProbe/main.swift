@@ -3,10 +3,17 @@ import LinuxKernel
 import Netlink
 
 // A node of namespaces alone, for `scripts/bench-network`: it says where its router is, and then
-// does what it is told line by line, and says how long that took.
+// does what it is told line by line, and says how long that took. As `tunnel …` it is a node where
+// it is started, and tells what becomes of its proxies.
+
+let arguments = Array(CommandLine.arguments.dropFirst())
 
 do {
-    var probe = try Probe(path: CommandLine.arguments.dropFirst().first ?? "router")
+    if arguments.first == "tunnel" {
+        try Tunnel(Array(arguments.dropFirst())).run()
+        exitWithSuccess()
+    }
+    var probe = try Probe(path: arguments.first ?? "router")
     probe.introduce()
     while let line = readLine() {
         let words = line.split(separator: " ").map(String.init)
