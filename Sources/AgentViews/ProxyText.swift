@@ -49,6 +49,12 @@ public enum ProxyText {
                     + "\(node.tunnelAddress) \(node.tunnelHardwareAddress)",
             ])
         }
+        for (place, inbound) in vpc.inbound.enumerated() {
+            table.add([
+                place == 0 ? "inbound" : "",
+                "\(inbound.address) to \(inbound.tunnelAddress) on \(inbound.nodeID)",
+            ])
+        }
         return table.render(width: width)
     }
 
@@ -111,6 +117,9 @@ public enum ProxyText {
         case .undone(let undone): "undone: \(undone.problem)"
         case .nodeAttached(let node): "node \(node.id) attached at \(node.underlayAddress)"
         case .nodeDetached(let node): "node \(node.nodeID) detached"
+        case .inboundAdded(let inbound):
+            "\(inbound.address) leads to \(inbound.tunnelAddress) on \(inbound.nodeID)"
+        case .inboundRemoved(let inbound): "\(inbound.address) leads nowhere"
         case .egressMoved(let moved):
             "fixed addresses \(moved.isHere ? "taken" : "given up"): \(moved.reason)"
         case nil: "something that this version does not know"

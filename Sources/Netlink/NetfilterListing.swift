@@ -50,6 +50,33 @@ extension NetlinkSocket {
         return lists.flatMap { $0 }
     }
 
+    /// The elements of a map, with what each leads to.
+    public func values(of set: NetfilterSet) throws(NetlinkError) -> [[UInt8]: [UInt8]] {
+        var values: [[UInt8]: [UInt8]] = [:]
+        let lists: [[(key: [UInt8], value: [UInt8])]] = try list(
+            NetfilterMessage.listElements, "elements", Self.values
+        ) {
+            $0.netfilterHeader(set.table.family.rawValue)
+            $0.attribute(1, set.table.name)
+            $0.attribute(2, set.name)
+        }
+        for element in lists.flatMap({ $0 }) { values[element.key] = element.value }
+        return values
+    }
+
+    /// The same with NFTA_SET_ELEM_DATA.
+    private static func values(_ message: NetlinkMessage) -> [(key: [UInt8], value: [UInt8])]? {
+        guard message.type == NetfilterMessage.newElement,
+            let attributes = message.attributes(after: 4)
+        else { return nil }
+        return (attributes.nested(3)?.all ?? []).compactMap { element in
+            guard let element = NetlinkAttributes(element.content),
+                let key = element.nested(1)?[1], let value = element.nested(2)?[1]
+            else { return nil }
+            return (Array(key), Array(value))
+        }
+    }
+
     /// NFTA_SET_ELEM_LIST_ELEMENTS, of each NFTA_SET_ELEM_KEY
     private static func keys(_ message: NetlinkMessage) -> [[UInt8]]? {
         guard message.type == NetfilterMessage.newElement,

@@ -100,6 +100,15 @@ final class ProxyMachine {
             ProxyMethods.attachNode, AttachNodeRequest(vpcID: "blue", node: node))
     }
 
+    func addInbound(_ address: String, to sandbox: String) throws {
+        _ = try connect().request(
+            ProxyMethods.addInbound,
+            AddInboundRequest(
+                vpcID: "blue",
+                inbound: InboundAddress(
+                    address: address, tunnelAddress: sandbox, nodeID: "node-2")))
+    }
+
     /// The first that is of the kind, from a number on.
     func wait(from number: UInt64 = 1, for isIt: (VPCEvent) -> Bool) throws -> VPCEvent {
         let connection = try connect()
@@ -139,6 +148,7 @@ final class FailoverScene {
     let network: HostNetwork
     let sandbox: Place
     let plan: VPCPlan
+    private let slot: SlotIndex
     private let node: Place
     private let server: TestSupport.ChildProcess
     private let loop: EventLoop
@@ -175,6 +185,7 @@ final class FailoverScene {
         try network.addVPC(plan)
         let slot = try #require(try network.makeSlots(1).first)
         try network.apply(SlotSettings(vpcs: [plan.number]), to: slot.index)
+        self.slot = slot.index
         sandbox = Place(try #require(slot.namespace))
         loop = try EventLoop(named: "prober")
         prober = Locked(try ProxyProber(network, on: loop))
@@ -222,6 +233,12 @@ final class FailoverScene {
             Issue.record("it could not be taken away: \(error)")
         }
         try? FileManager.default.removeItem(at: folder)
+    }
+
+    /// Lets the sandbox be reached by an address in the tunnel.
+    func lead(_ address: String) throws {
+        let address = try #require(IPv4Address(address))
+        try network.change(slot) { $0.inbound = [plan.number: address] }
     }
 
     /// Pulls a cable of a proxy, or puts it back.

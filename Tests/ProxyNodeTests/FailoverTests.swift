@@ -95,6 +95,33 @@ struct FailoverTests {
         #expect(try first.vpc().hasEgressAddresses && !second.vpc().hasEgressAddresses)
     }
 
+    @Test("a sandbox is reached by an address that goes to the proxy that is left, too")
+    func inbound() throws {
+        let scene = try FailoverScene(sharing: true)
+        let (first, second) = (scene.machines[0], scene.machines[1])
+        let server = try scene.sandbox.start("python3", ["-u", "-c", ProxyScene.server, "box"])
+        try server.waitForOutput("listening")
+        for machine in scene.machines { try machine.addInbound("10.1.0.20", to: "100.96.1.7") }
+        try scene.lead("100.96.1.7")
+        let client = try scene.tenant.talk(to: "10.1.0.20")
+        try client.waitForOutput("box 10.1.0.1")
+        try scene.cable("under", of: first, isUp: false)
+        let next = try second.wait(isHere: true)
+        #expect(try scene.tenant.greeting(of: "10.1.0.20") == "box 10.1.0.1")
+        client.write("away\n")
+        try client.waitForOutput("echo away")
+        for machine in scene.machines {
+            try machine.kill()
+            try machine.restart()
+            #expect(machine.process.errorOutput.contains("\"kernel.changes\":0"))
+        }
+        try scene.cable("under", of: first, isUp: true)
+        try second.wait(from: next, isHere: false)
+        #expect(try scene.tenant.greeting(of: "10.1.0.20") == "box 10.1.0.1")
+        client.write("back\n")
+        try client.waitForOutput("echo back")
+    }
+
     @Test(
         "proxies with addresses of their own share the flows, and one that dies leaves its to others"
     )

@@ -94,7 +94,8 @@ final class ProxyNodeTests {
             case .proxyStarted(let started): "started \(started.changes)"
             case .nodeAttached(let node): "+\(node.id)"
             case .nodeDetached(let node): "-\(node.nodeID)"
-            case .orphanRemoved, .undone, .egressMoved, nil: "?"
+            case .orphanRemoved, .undone, .egressMoved, .inboundAdded, .inboundRemoved, nil:
+                "?"
             }
         }
         #expect(

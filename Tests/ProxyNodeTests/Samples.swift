@@ -45,6 +45,7 @@ extension FoundNetwork {
             rulesMark = rules.mark
             self.members = Set(members)
             isAnswering = true
+            inbound = [:]
         case .makeTunnel(let link): tunnel = FoundTunnel(link: link, isUp: false)
         case .makeUplink(.veth):
             uplink = FoundLink(kind: "veth", isUp: false, isPeerUp: false)
@@ -79,6 +80,8 @@ extension FoundNetwork {
         case .admit(let address, _): members.insert(address)
         case .refuse(let address): members.remove(address)
         case .announce: break
+        case .lead(let address, let sandbox): inbound[address] = sandbox
+        case .leadNowhere(let address, _): inbound[address] = nil
         case .answer: isAnswering = true
         case .silence: isAnswering = false
         }

@@ -113,7 +113,9 @@ struct TenantNetworkTests {
                 "be silent at 100.96.0.1", "remove 10.1.0.6/32 from `uplink`",
             ])
         #expect(
-            NetworkPlan.move(network, holds: true, answers: true).map { "\($0)" } == [
+            NetworkPlan.move(
+                ManagedNetwork(network, createdAt: 0, state: .ready), holds: true, answers: true
+            ).map { "\($0)" } == [
                 "add 10.1.0.6/32 to `uplink`", "announce the uplink's addresses",
                 "answer at 100.96.0.1",
             ])

@@ -469,6 +469,57 @@ public struct VPCNode: Message {
     }
 }
 
+/// An address of the tenant's network that leads to a sandbox.
+public struct InboundAddress: Message {
+    public static let messageName = "alcove.v1.InboundAddress"
+
+    /// An address of the uplink's from now on, of the VPC's prefixes or routed to it. No fixed
+    /// address. It goes with these to the proxy that has them.
+    public var address: String = ""
+    /// The sandbox's own in the tunnel, of the tunnel's prefix: no node's, and no proxy's.
+    public var tunnelAddress: String = ""
+    /// The node that the sandbox is on, which is attached.
+    public var nodeID: String = ""
+    public var addedAtNanoseconds: Int64 = 0
+
+    public init() {}
+
+    public init(
+        address: String = "",
+        tunnelAddress: String = "",
+        nodeID: String = "",
+        addedAtNanoseconds: Int64 = 0
+    ) {
+        self.address = address
+        self.tunnelAddress = tunnelAddress
+        self.nodeID = nodeID
+        self.addedAtNanoseconds = addedAtNanoseconds
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(StringKind.self, 1, self.address)
+        writer.singular(StringKind.self, 2, self.tunnelAddress)
+        writer.singular(StringKind.self, 3, self.nodeID)
+        writer.singular(Int64Kind.self, 4, self.addedAtNanoseconds)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.address = try reader.singular(StringKind.self, field)
+            case 2:
+                self.tunnelAddress = try reader.singular(StringKind.self, field)
+            case 3:
+                self.nodeID = try reader.singular(StringKind.self, field)
+            case 4:
+                self.addedAtNanoseconds = try reader.singular(Int64Kind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
 public struct VPC: Message {
     public static let messageName = "alcove.v1.VPC"
 
@@ -490,6 +541,8 @@ public struct VPC: Message {
     public var hasEgressAddresses: Bool = false
     /// In the order of the specification's peers.
     public var peers: [PeerHealth] = []
+    /// In the order of addresses.
+    public var inbound: [InboundAddress] = []
 
     public init() {}
 
@@ -503,7 +556,8 @@ public struct VPC: Message {
         tunnelHardwareAddress: String = "",
         namespacePath: String = "",
         hasEgressAddresses: Bool = false,
-        peers: [PeerHealth] = []
+        peers: [PeerHealth] = [],
+        inbound: [InboundAddress] = []
     ) {
         self.id = id
         self.spec = spec
@@ -515,6 +569,7 @@ public struct VPC: Message {
         self.namespacePath = namespacePath
         self.hasEgressAddresses = hasEgressAddresses
         self.peers = peers
+        self.inbound = inbound
     }
 
     public func encode(into writer: inout WireWriter) {
@@ -528,6 +583,7 @@ public struct VPC: Message {
         writer.singular(StringKind.self, 8, self.namespacePath)
         writer.singular(BoolKind.self, 9, self.hasEgressAddresses)
         writer.repeated(MessageKind<PeerHealth>.self, 10, self.peers)
+        writer.repeated(MessageKind<InboundAddress>.self, 11, self.inbound)
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -553,6 +609,8 @@ public struct VPC: Message {
                 self.hasEgressAddresses = try reader.singular(BoolKind.self, field)
             case 10:
                 try reader.repeated(MessageKind<PeerHealth>.self, field, into: &self.peers)
+            case 11:
+                try reader.repeated(MessageKind<InboundAddress>.self, field, into: &self.inbound)
             default: try reader.skip(field)
             }
         }
@@ -804,6 +862,125 @@ public struct DetachNodeResponse: Message {
     }
 }
 
+public struct AddInboundRequest: Message {
+    public static let messageName = "alcove.v1.AddInboundRequest"
+
+    public var vpcID: String = ""
+    public var inbound: InboundAddress? = nil
+
+    public init() {}
+
+    public init(
+        vpcID: String = "",
+        inbound: InboundAddress? = nil
+    ) {
+        self.vpcID = vpcID
+        self.inbound = inbound
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(StringKind.self, 1, self.vpcID)
+        writer.optional(MessageKind<InboundAddress>.self, 2, self.inbound)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.vpcID = try reader.singular(StringKind.self, field)
+            case 2:
+                try reader.message(field, into: &self.inbound)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct AddInboundResponse: Message {
+    public static let messageName = "alcove.v1.AddInboundResponse"
+
+    public var inbound: InboundAddress? = nil
+    /// It led there already.
+    public var existed: Bool = false
+
+    public init() {}
+
+    public init(
+        inbound: InboundAddress? = nil,
+        existed: Bool = false
+    ) {
+        self.inbound = inbound
+        self.existed = existed
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.optional(MessageKind<InboundAddress>.self, 1, self.inbound)
+        writer.singular(BoolKind.self, 2, self.existed)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                try reader.message(field, into: &self.inbound)
+            case 2:
+                self.existed = try reader.singular(BoolKind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct RemoveInboundRequest: Message {
+    public static let messageName = "alcove.v1.RemoveInboundRequest"
+
+    public var vpcID: String = ""
+    /// That of the tenant's network.
+    public var address: String = ""
+
+    public init() {}
+
+    public init(
+        vpcID: String = "",
+        address: String = ""
+    ) {
+        self.vpcID = vpcID
+        self.address = address
+    }
+
+    public func encode(into writer: inout WireWriter) {
+        writer.singular(StringKind.self, 1, self.vpcID)
+        writer.singular(StringKind.self, 2, self.address)
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            switch field.number {
+            case 1:
+                self.vpcID = try reader.singular(StringKind.self, field)
+            case 2:
+                self.address = try reader.singular(StringKind.self, field)
+            default: try reader.skip(field)
+            }
+        }
+    }
+}
+
+public struct RemoveInboundResponse: Message {
+    public static let messageName = "alcove.v1.RemoveInboundResponse"
+
+    public init() {}
+
+    public func encode(into writer: inout WireWriter) {
+    }
+
+    public mutating func decode(from reader: inout WireReader) throws(WireError) {
+        while let field = try reader.nextField() {
+            try reader.skip(field)
+        }
+    }
+}
+
 public struct ListVPCsRequest: Message {
     public static let messageName = "alcove.v1.ListVPCsRequest"
 
@@ -1019,7 +1196,8 @@ public struct VPCStatsResponse: Message {
     public struct Rule: Message {
         public static let messageName = "alcove.v1.VPCStatsResponse.Rule"
 
-        /// `to_vpc`, `from_vpc`, `unknown_node`, `invalid`, `not_in_vpc` or `uninvited`.
+        /// `to_vpc`, `from_vpc`, `unknown_node`, `invalid`, `not_in_vpc`,
+        /// `inbound` or `uninvited`.
         public var name: String = ""
         public var packets: UInt64 = 0
         public var bytes: UInt64 = 0
@@ -1139,6 +1317,12 @@ public struct VPCEvent: Message {
         if case .egressMoved(let value) = self.kind {
             writer.present(MessageKind<VPCEvent.EgressMoved>.self, 11, value)
         }
+        if case .inboundAdded(let value) = self.kind {
+            writer.present(MessageKind<InboundAddress>.self, 12, value)
+        }
+        if case .inboundRemoved(let value) = self.kind {
+            writer.present(MessageKind<VPCEvent.InboundRemoved>.self, 13, value)
+        }
     }
 
     public mutating func decode(from reader: inout WireReader) throws(WireError) {
@@ -1190,13 +1374,23 @@ public struct VPCEvent: Message {
                 if case .egressMoved(let earlier) = self.kind { value = earlier }
                 try reader.message(field, into: &value)
                 self.kind = .egressMoved(value)
+            case 12:
+                var value = InboundAddress()
+                if case .inboundAdded(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .inboundAdded(value)
+            case 13:
+                var value = VPCEvent.InboundRemoved()
+                if case .inboundRemoved(let earlier) = self.kind { value = earlier }
+                try reader.message(field, into: &value)
+                self.kind = .inboundRemoved(value)
             default: try reader.skip(field)
             }
         }
     }
 
     public enum Kind: Equatable, Sendable {
-        /// As it is from now on, but for its nodes.
+        /// As it is from now on, but for its nodes and inbound addresses.
         case changed(VPC)
         case deleted(VPCEvent.Deleted)
         /// The proxy has started.
@@ -1210,6 +1404,9 @@ public struct VPCEvent: Message {
         case nodeDetached(VPCEvent.NodeDetached)
         /// The fixed addresses came here, or went.
         case egressMoved(VPCEvent.EgressMoved)
+        /// It leads there from now on.
+        case inboundAdded(InboundAddress)
+        case inboundRemoved(VPCEvent.InboundRemoved)
     }
 
     public struct Deleted: Message {
@@ -1318,6 +1515,34 @@ public struct VPCEvent: Message {
         }
     }
 
+    public struct InboundRemoved: Message {
+        public static let messageName = "alcove.v1.VPCEvent.InboundRemoved"
+
+        public var address: String = ""
+
+        public init() {}
+
+        public init(
+            address: String = ""
+        ) {
+            self.address = address
+        }
+
+        public func encode(into writer: inout WireWriter) {
+            writer.singular(StringKind.self, 1, self.address)
+        }
+
+        public mutating func decode(from reader: inout WireReader) throws(WireError) {
+            while let field = try reader.nextField() {
+                switch field.number {
+                case 1:
+                    self.address = try reader.singular(StringKind.self, field)
+                default: try reader.skip(field)
+                }
+            }
+        }
+    }
+
     public struct EgressMoved: Message {
         public static let messageName = "alcove.v1.VPCEvent.EgressMoved"
 
@@ -1408,9 +1633,17 @@ public enum ProxyMethods {
     public static let attachNode = Method<AttachNodeRequest, AttachNodeResponse>(
         "/alcove.v1.Proxy/AttachNode", .unary)
     /// Takes a compute node away: nothing of it is let through any more, flows that it had neither.
-    /// One that is not there is NOT_FOUND.
+    /// One that is not there is NOT_FOUND. Fails with FAILED_PRECONDITION while addresses lead there.
     public static let detachNode = Method<DetachNodeRequest, DetachNodeResponse>(
         "/alcove.v1.Proxy/DetachNode", .unary)
+    /// Lets a sandbox be reached from the tenant's network, by an address of the uplink. The same
+    /// again changes nothing; an address that leads elsewhere is ALREADY_EXISTS. The agent of the node
+    /// has to be told the address in the tunnel.
+    public static let addInbound = Method<AddInboundRequest, AddInboundResponse>(
+        "/alcove.v1.Proxy/AddInbound", .unary)
+    /// Takes an address away, and the flows to it. One that is not there is NOT_FOUND.
+    public static let removeInbound = Method<RemoveInboundRequest, RemoveInboundResponse>(
+        "/alcove.v1.Proxy/RemoveInbound", .unary)
     /// In the order of ids.
     public static let list = Method<ListVPCsRequest, ListVPCsResponse>(
         "/alcove.v1.Proxy/List", .unary)
@@ -1430,6 +1663,8 @@ public enum ProxyMethods {
             deleteVPC.signature,
             attachNode.signature,
             detachNode.signature,
+            addInbound.signature,
+            removeInbound.signature,
             list.signature,
             stats.signature,
             watch.signature,
@@ -1451,6 +1686,7 @@ extension FileDescriptor {
             "alcove.v1.ProxyPeer",
             "alcove.v1.PeerHealth",
             "alcove.v1.VPCNode",
+            "alcove.v1.InboundAddress",
             "alcove.v1.VPC",
             "alcove.v1.CreateVPCRequest",
             "alcove.v1.CreateVPCResponse",
@@ -1460,6 +1696,10 @@ extension FileDescriptor {
             "alcove.v1.AttachNodeResponse",
             "alcove.v1.DetachNodeRequest",
             "alcove.v1.DetachNodeResponse",
+            "alcove.v1.AddInboundRequest",
+            "alcove.v1.AddInboundResponse",
+            "alcove.v1.RemoveInboundRequest",
+            "alcove.v1.RemoveInboundResponse",
             "alcove.v1.ListVPCsRequest",
             "alcove.v1.ListVPCsResponse",
             "alcove.v1.VPCStatsRequest",
@@ -1472,6 +1712,7 @@ extension FileDescriptor {
             "alcove.v1.VPCEvent.ProxyStarted",
             "alcove.v1.VPCEvent.OrphanRemoved",
             "alcove.v1.VPCEvent.NodeDetached",
+            "alcove.v1.VPCEvent.InboundRemoved",
             "alcove.v1.VPCEvent.EgressMoved",
             "alcove.v1.VPCEvent.Undone",
             "alcove.v1.Proxy",
@@ -1479,6 +1720,8 @@ extension FileDescriptor {
             "alcove.v1.Proxy.DeleteVPC",
             "alcove.v1.Proxy.AttachNode",
             "alcove.v1.Proxy.DetachNode",
+            "alcove.v1.Proxy.AddInbound",
+            "alcove.v1.Proxy.RemoveInbound",
             "alcove.v1.Proxy.List",
             "alcove.v1.Proxy.Stats",
             "alcove.v1.Proxy.Watch",
@@ -1517,89 +1760,110 @@ extension FileDescriptor {
             74756e6e656c5f61646472657373180320012809520d74756e6e656c4164647265737312360a1774
             756e6e656c5f68617264776172655f61646472657373180420012809521574756e6e656c48617264
             776172654164647265737312360a1761747461636865645f61745f6e616e6f7365636f6e64731805
-            200128035215617474616368656441744e616e6f7365636f6e647322a0030a03565043120e0a0269
-            641801200128095202696412260a047370656318022001280b32122e616c636f76652e76312e5650
-            435370656352047370656312290a05737461746518032001280e32132e616c636f76652e76312e56
-            504353746174655205737461746512180a0770726f626c656d180420012809520770726f626c656d
-            12340a16637265617465645f61745f6e616e6f7365636f6e64731805200128035214637265617465
-            6441744e616e6f7365636f6e647312280a056e6f64657318062003280b32122e616c636f76652e76
-            312e5650434e6f646552056e6f64657312360a1774756e6e656c5f68617264776172655f61646472
-            657373180720012809521574756e6e656c48617264776172654164647265737312250a0e6e616d65
-            73706163655f70617468180820012809520d6e616d6573706163655061746812300a146861735f65
-            67726573735f61646472657373657318092001280852126861734567726573734164647265737365
-            73122b0a057065657273180a2003280b32152e616c636f76652e76312e506565724865616c746852
-            057065657273224a0a1043726561746556504352657175657374120e0a0269641801200128095202
-            696412260a047370656318022001280b32122e616c636f76652e76312e5650435370656352047370
-            6563224f0a11437265617465565043526573706f6e736512200a0376706318012001280b320e2e61
-            6c636f76652e76312e565043520376706312180a0765786973746564180220012808520765786973
-            74656422220a1044656c65746556504352657175657374120e0a0269641801200128095202696422
-            130a1144656c657465565043526573706f6e736522520a114174746163684e6f6465526571756573
-            7412150a067670635f69641801200128095205767063496412260a046e6f646518022001280b3212
-            2e616c636f76652e76312e5650434e6f646552046e6f646522500a124174746163684e6f64655265
-            73706f6e736512200a0376706318012001280b320e2e616c636f76652e76312e5650435203767063
-            12180a076578697374656418022001280852076578697374656422430a114465746163684e6f6465
-            5265717565737412150a067670635f69641801200128095205767063496412170a076e6f64655f69
-            6418022001280952066e6f6465496422360a124465746163684e6f6465526573706f6e736512200a
-            0376706318012001280b320e2e616c636f76652e76312e565043520376706322210a0f4c69737456
-            50437352657175657374120e0a0269641801200128095202696422590a104c697374565043735265
-            73706f6e736512220a047670637318012003280b320e2e616c636f76652e76312e56504352047670
-            637312210a0c6576656e745f6e756d626572180220012804520b6576656e744e756d62657222720a
-            0f565043537461747352657175657374120e0a0269641801200128095202696412360a14696e7465
-            7276616c5f6e616e6f7365636f6e647318022001280448005213696e74657276616c4e616e6f7365
-            636f6e647388010142170a155f696e74657276616c5f6e616e6f7365636f6e647322be040a105650
-            435374617473526573706f6e736512250a0e61745f6e616e6f7365636f6e6473180120012803520d
-            61744e616e6f7365636f6e647312380a0674756e6e656c18022001280b32202e616c636f76652e76
-            312e5650435374617473526573706f6e73652e4c696e6b520674756e6e656c12380a0675706c696e
-            6b18032001280b32202e616c636f76652e76312e5650435374617473526573706f6e73652e4c696e
-            6b520675706c696e6b12200a0b636f6e6e656374696f6e73180420012804520b636f6e6e65637469
-            6f6e7312360a0572756c657318052003280b32202e616c636f76652e76312e565043537461747352
-            6573706f6e73652e52756c65520572756c65731ae8010a044c696e6b12250a0e7265636569766564
-            5f6279746573180120012804520d7265636569766564427974657312290a1072656365697665645f
-            7061636b657473180220012804520f72656365697665645061636b65747312290a10726563656976
-            65645f64726f70706564180320012804520f726563656976656444726f70706564121d0a0a73656e
-            745f6279746573180420012804520973656e74427974657312210a0c73656e745f7061636b657473
-            180520012804520b73656e745061636b65747312210a0c73656e745f64726f707065641806200128
-            04520b73656e7444726f707065641a4a0a0452756c6512120a046e616d6518012001280952046e61
-            6d6512180a077061636b65747318022001280452077061636b65747312140a056279746573180320
-            0128045205627974657322330a1057617463685650437352657175657374121f0a0b66726f6d5f6e
-            756d626572180120012804520a66726f6d4e756d62657222e3060a085650434576656e7412160a06
-            6e756d62657218012001280452066e756d62657212250a0e61745f6e616e6f7365636f6e64731802
-            20012803520d61744e616e6f7365636f6e647312150a067670635f69641803200128095205767063
-            4964122a0a076368616e67656418042001280b320e2e616c636f76652e76312e5650434800520763
-            68616e67656412370a0764656c6574656418052001280b321b2e616c636f76652e76312e56504345
-            76656e742e44656c657465644800520764656c6574656412470a0d70726f78795f73746172746564
-            18062001280b32202e616c636f76652e76312e5650434576656e742e50726f787953746172746564
-            4800520c70726f787953746172746564124a0a0e6f727068616e5f72656d6f76656418072001280b
-            32212e616c636f76652e76312e5650434576656e742e4f727068616e52656d6f7665644800520d6f
-            727068616e52656d6f76656412340a06756e646f6e6518082001280b321a2e616c636f76652e7631
-            2e5650434576656e742e556e646f6e6548005206756e646f6e6512390a0d6e6f64655f6174746163
-            68656418092001280b32122e616c636f76652e76312e5650434e6f64654800520c6e6f6465417474
-            616368656412470a0d6e6f64655f6465746163686564180a2001280b32202e616c636f76652e7631
-            2e5650434576656e742e4e6f646544657461636865644800520c6e6f646544657461636865641244
-            0a0c6567726573735f6d6f766564180b2001280b321f2e616c636f76652e76312e5650434576656e
-            742e4567726573734d6f7665644800520b6567726573734d6f7665641a090a0744656c657465641a
-            420a0c50726f78795374617274656412180a0776657273696f6e180120012809520776657273696f
-            6e12180a076368616e67657318022001280d52076368616e6765731a230a0d4f727068616e52656d
-            6f76656412120a046e616d6518012001280952046e616d651a270a0c4e6f64654465746163686564
-            12170a076e6f64655f696418012001280952066e6f646549641a3e0a0b4567726573734d6f766564
-            12170a0769735f68657265180120012808520669734865726512160a06726561736f6e1802200128
-            095206726561736f6e1a220a06556e646f6e6512180a0770726f626c656d18012001280952077072
-            6f626c656d42060a046b696e642a80010a08565043537461746512190a155650435f53544154455f
-            554e535045434946494544100012160a125650435f53544154455f4352454154494e47100112130a
-            0f5650435f53544154455f5245414459100212140a105650435f53544154455f42524f4b454e1003
-            12160a125650435f53544154455f44454c4554494e47100432ef030a0550726f787912460a094372
-            65617465565043121b2e616c636f76652e76312e437265617465565043526571756573741a1c2e61
-            6c636f76652e76312e437265617465565043526573706f6e736512460a0944656c65746556504312
-            1b2e616c636f76652e76312e44656c657465565043526571756573741a1c2e616c636f76652e7631
-            2e44656c657465565043526573706f6e736512490a0a4174746163684e6f6465121c2e616c636f76
-            652e76312e4174746163684e6f6465526571756573741a1d2e616c636f76652e76312e4174746163
-            684e6f6465526573706f6e736512490a0a4465746163684e6f6465121c2e616c636f76652e76312e
-            4465746163684e6f6465526571756573741a1d2e616c636f76652e76312e4465746163684e6f6465
-            526573706f6e7365123f0a044c697374121a2e616c636f76652e76312e4c69737456504373526571
-            756573741a1b2e616c636f76652e76312e4c69737456504373526573706f6e736512420a05537461
-            7473121a2e616c636f76652e76312e5650435374617473526571756573741a1b2e616c636f76652e
-            76312e5650435374617473526573706f6e73653001123b0a055761746368121b2e616c636f76652e
-            76312e576174636856504373526571756573741a132e616c636f76652e76312e5650434576656e74
-            3001620670726f746f33
+            200128035215617474616368656441744e616e6f7365636f6e6473229c010a0e496e626f756e6441
+            64647265737312180a076164647265737318012001280952076164647265737312250a0e74756e6e
+            656c5f61646472657373180220012809520d74756e6e656c4164647265737312170a076e6f64655f
+            696418032001280952066e6f6465496412300a1461646465645f61745f6e616e6f7365636f6e6473
+            1804200128035212616464656441744e616e6f7365636f6e647322d5030a03565043120e0a026964
+            1801200128095202696412260a047370656318022001280b32122e616c636f76652e76312e565043
+            5370656352047370656312290a05737461746518032001280e32132e616c636f76652e76312e5650
+            4353746174655205737461746512180a0770726f626c656d180420012809520770726f626c656d12
+            340a16637265617465645f61745f6e616e6f7365636f6e6473180520012803521463726561746564
+            41744e616e6f7365636f6e647312280a056e6f64657318062003280b32122e616c636f76652e7631
+            2e5650434e6f646552056e6f64657312360a1774756e6e656c5f68617264776172655f6164647265
+            7373180720012809521574756e6e656c48617264776172654164647265737312250a0e6e616d6573
+            706163655f70617468180820012809520d6e616d6573706163655061746812300a146861735f6567
+            726573735f6164647265737365731809200128085212686173456772657373416464726573736573
+            122b0a057065657273180a2003280b32152e616c636f76652e76312e506565724865616c74685205
+            706565727312330a07696e626f756e64180b2003280b32192e616c636f76652e76312e496e626f75
+            6e64416464726573735207696e626f756e64224a0a1043726561746556504352657175657374120e
+            0a0269641801200128095202696412260a047370656318022001280b32122e616c636f76652e7631
+            2e56504353706563520473706563224f0a11437265617465565043526573706f6e736512200a0376
+            706318012001280b320e2e616c636f76652e76312e565043520376706312180a0765786973746564
+            18022001280852076578697374656422220a1044656c65746556504352657175657374120e0a0269
+            641801200128095202696422130a1144656c657465565043526573706f6e736522520a1141747461
+            63684e6f64655265717565737412150a067670635f69641801200128095205767063496412260a04
+            6e6f646518022001280b32122e616c636f76652e76312e5650434e6f646552046e6f646522500a12
+            4174746163684e6f6465526573706f6e736512200a0376706318012001280b320e2e616c636f7665
+            2e76312e565043520376706312180a07657869737465641802200128085207657869737465642243
+            0a114465746163684e6f64655265717565737412150a067670635f69641801200128095205767063
+            496412170a076e6f64655f696418022001280952066e6f6465496422360a124465746163684e6f64
+            65526573706f6e736512200a0376706318012001280b320e2e616c636f76652e76312e5650435203
+            767063225f0a11416464496e626f756e645265717565737412150a067670635f6964180120012809
+            5205767063496412330a07696e626f756e6418022001280b32192e616c636f76652e76312e496e62
+            6f756e64416464726573735207696e626f756e6422630a12416464496e626f756e64526573706f6e
+            736512330a07696e626f756e6418012001280b32192e616c636f76652e76312e496e626f756e6441
+            6464726573735207696e626f756e6412180a07657869737465641802200128085207657869737465
+            6422470a1452656d6f7665496e626f756e645265717565737412150a067670635f69641801200128
+            095205767063496412180a076164647265737318022001280952076164647265737322170a155265
+            6d6f7665496e626f756e64526573706f6e736522210a0f4c6973745650437352657175657374120e
+            0a0269641801200128095202696422590a104c69737456504373526573706f6e736512220a047670
+            637318012003280b320e2e616c636f76652e76312e56504352047670637312210a0c6576656e745f
+            6e756d626572180220012804520b6576656e744e756d62657222720a0f5650435374617473526571
+            75657374120e0a0269641801200128095202696412360a14696e74657276616c5f6e616e6f736563
+            6f6e647318022001280448005213696e74657276616c4e616e6f7365636f6e647388010142170a15
+            5f696e74657276616c5f6e616e6f7365636f6e647322be040a105650435374617473526573706f6e
+            736512250a0e61745f6e616e6f7365636f6e6473180120012803520d61744e616e6f7365636f6e64
+            7312380a0674756e6e656c18022001280b32202e616c636f76652e76312e56504353746174735265
+            73706f6e73652e4c696e6b520674756e6e656c12380a0675706c696e6b18032001280b32202e616c
+            636f76652e76312e5650435374617473526573706f6e73652e4c696e6b520675706c696e6b12200a
+            0b636f6e6e656374696f6e73180420012804520b636f6e6e656374696f6e7312360a0572756c6573
+            18052003280b32202e616c636f76652e76312e5650435374617473526573706f6e73652e52756c65
+            520572756c65731ae8010a044c696e6b12250a0e72656365697665645f6279746573180120012804
+            520d7265636569766564427974657312290a1072656365697665645f7061636b6574731802200128
+            04520f72656365697665645061636b65747312290a1072656365697665645f64726f707065641803
+            20012804520f726563656976656444726f70706564121d0a0a73656e745f62797465731804200128
+            04520973656e74427974657312210a0c73656e745f7061636b657473180520012804520b73656e74
+            5061636b65747312210a0c73656e745f64726f70706564180620012804520b73656e7444726f7070
+            65641a4a0a0452756c6512120a046e616d6518012001280952046e616d6512180a077061636b6574
+            7318022001280452077061636b65747312140a056279746573180320012804520562797465732233
+            0a1057617463685650437352657175657374121f0a0b66726f6d5f6e756d62657218012001280452
+            0a66726f6d4e756d62657222a0080a085650434576656e7412160a066e756d626572180120012804
+            52066e756d62657212250a0e61745f6e616e6f7365636f6e6473180220012803520d61744e616e6f
+            7365636f6e647312150a067670635f696418032001280952057670634964122a0a076368616e6765
+            6418042001280b320e2e616c636f76652e76312e565043480052076368616e67656412370a076465
+            6c6574656418052001280b321b2e616c636f76652e76312e5650434576656e742e44656c65746564
+            4800520764656c6574656412470a0d70726f78795f7374617274656418062001280b32202e616c63
+            6f76652e76312e5650434576656e742e50726f7879537461727465644800520c70726f7879537461
+            72746564124a0a0e6f727068616e5f72656d6f76656418072001280b32212e616c636f76652e7631
+            2e5650434576656e742e4f727068616e52656d6f7665644800520d6f727068616e52656d6f766564
+            12340a06756e646f6e6518082001280b321a2e616c636f76652e76312e5650434576656e742e556e
+            646f6e6548005206756e646f6e6512390a0d6e6f64655f617474616368656418092001280b32122e
+            616c636f76652e76312e5650434e6f64654800520c6e6f6465417474616368656412470a0d6e6f64
+            655f6465746163686564180a2001280b32202e616c636f76652e76312e5650434576656e742e4e6f
+            646544657461636865644800520c6e6f6465446574616368656412440a0c6567726573735f6d6f76
+            6564180b2001280b321f2e616c636f76652e76312e5650434576656e742e4567726573734d6f7665
+            644800520b6567726573734d6f76656412400a0d696e626f756e645f6164646564180c2001280b32
+            192e616c636f76652e76312e496e626f756e64416464726573734800520c696e626f756e64416464
+            6564124d0a0f696e626f756e645f72656d6f766564180d2001280b32222e616c636f76652e76312e
+            5650434576656e742e496e626f756e6452656d6f7665644800520e696e626f756e6452656d6f7665
+            641a090a0744656c657465641a420a0c50726f78795374617274656412180a0776657273696f6e18
+            0120012809520776657273696f6e12180a076368616e67657318022001280d52076368616e676573
+            1a230a0d4f727068616e52656d6f76656412120a046e616d6518012001280952046e616d651a270a
+            0c4e6f6465446574616368656412170a076e6f64655f696418012001280952066e6f646549641a2a
+            0a0e496e626f756e6452656d6f76656412180a076164647265737318012001280952076164647265
+            73731a3e0a0b4567726573734d6f76656412170a0769735f68657265180120012808520669734865
+            726512160a06726561736f6e1802200128095206726561736f6e1a220a06556e646f6e6512180a07
+            70726f626c656d180120012809520770726f626c656d42060a046b696e642a80010a085650435374
+            61746512190a155650435f53544154455f554e535045434946494544100012160a125650435f5354
+            4154455f4352454154494e47100112130a0f5650435f53544154455f5245414459100212140a1056
+            50435f53544154455f42524f4b454e100312160a125650435f53544154455f44454c4554494e4710
+            04328e050a0550726f787912460a09437265617465565043121b2e616c636f76652e76312e437265
+            617465565043526571756573741a1c2e616c636f76652e76312e437265617465565043526573706f
+            6e736512460a0944656c657465565043121b2e616c636f76652e76312e44656c6574655650435265
+            71756573741a1c2e616c636f76652e76312e44656c657465565043526573706f6e736512490a0a41
+            74746163684e6f6465121c2e616c636f76652e76312e4174746163684e6f6465526571756573741a
+            1d2e616c636f76652e76312e4174746163684e6f6465526573706f6e736512490a0a446574616368
+            4e6f6465121c2e616c636f76652e76312e4465746163684e6f6465526571756573741a1d2e616c63
+            6f76652e76312e4465746163684e6f6465526573706f6e736512490a0a416464496e626f756e6412
+            1c2e616c636f76652e76312e416464496e626f756e64526571756573741a1d2e616c636f76652e76
+            312e416464496e626f756e64526573706f6e736512520a0d52656d6f7665496e626f756e64121f2e
+            616c636f76652e76312e52656d6f7665496e626f756e64526571756573741a202e616c636f76652e
+            76312e52656d6f7665496e626f756e64526573706f6e7365123f0a044c697374121a2e616c636f76
+            652e76312e4c69737456504373526571756573741a1b2e616c636f76652e76312e4c697374565043
+            73526573706f6e736512420a055374617473121a2e616c636f76652e76312e565043537461747352
+            6571756573741a1b2e616c636f76652e76312e5650435374617473526573706f6e73653001123b0a
+            055761746368121b2e616c636f76652e76312e576174636856504373526571756573741a132e616c
+            636f76652e76312e5650434576656e743001620670726f746f33
             """)
 }

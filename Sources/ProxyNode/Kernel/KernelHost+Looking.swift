@@ -71,12 +71,21 @@ extension KernelHost {
         else { return }
         found.rulesMark = String(decoding: mark, as: UTF8.self)
         found.members = Set(
-            try network.rules.keys(of: RuleSet.nodes).compactMap { key in
-                key.count == 4
-                    ? IPv4Address(rawValue: key.reduce(0) { $0 << 8 | UInt32($1) }) : nil
-            })
+            try network.rules.keys(of: RuleSet.nodes).compactMap(Self.address))
+        let inbound = (try? network.rules.values(of: RuleSet.inbound)) ?? [:]
+        for (key, value) in inbound {
+            guard let address = Self.address(key), let sandbox = Self.address(value) else {
+                continue
+            }
+            found.inbound[address] = sandbox
+        }
         // Rules of an earlier version do not have it, and are replaced.
         found.isAnswering = (try? network.rules.keys(of: RuleSet.answering).isEmpty) == false
+    }
+
+    private static func address(_ bytes: [UInt8]) -> IPv4Address? {
+        guard bytes.count == 4 else { return nil }
+        return IPv4Address(rawValue: bytes.reduce(0) { $0 << 8 | UInt32($1) })
     }
 
     // MARK: - Other proxies

@@ -49,7 +49,7 @@ extension KernelHost {
         _ step: NetworkStep, in network: OpenedNetwork
     ) throws(NetlinkError) {
         switch step {
-        case .loadRules, .admit, .refuse, .answer, .silence:
+        case .loadRules, .admit, .refuse, .answer, .silence, .lead, .leadNowhere:
             return try change(step, of: network)
         case .announce: return try announce(uplinkOf: network)
         case .makeTunnel(let link):
@@ -105,7 +105,8 @@ extension KernelHost {
             batch.deleteForwarding(
                 ForwardingEntry(hardware, at: underlay, on: try network.index(of: Self.tunnel)))
         case .makeNamespace, .set, .loadRules, .makeTunnel, .makeUplink, .connectUplink,
-            .giveBack, .admit, .refuse, .announce, .answer, .silence, .removeNamespace:
+            .giveBack, .admit, .refuse, .announce, .answer, .silence, .lead, .leadNowhere,
+            .removeNamespace:
             break
         }
     }
@@ -131,11 +132,17 @@ extension KernelHost {
         case .refuse(let node): RuleSet.refuse([node], into: &transaction)
         case .answer(let address): RuleSet.answer(at: address, in: &transaction)
         case .silence(let address): RuleSet.silence(at: address, in: &transaction)
+        case .lead(let address, let sandbox):
+            RuleSet.lead(address, to: sandbox, in: &transaction)
+        case .leadNowhere(let address, _): RuleSet.leadNowhere(address, in: &transaction)
         default: break
         }
         try network.rules.perform(transaction)
         // What it began would be kept track of for days.
         if case .refuse(let node) = step { try network.rules.forgetFlows(from: node) }
+        if case .leadNowhere(_, let sandbox) = step {
+            try network.rules.forgetFlows(answeredFrom: sandbox)
+        }
     }
 
     // MARK: - Uplinks

@@ -9,6 +9,7 @@ final class ManagedNetwork {
     /// Why it is broken, or could not be removed.
     var problem = ""
     var nodes: [String: (node: ComputeNode, attachedAt: Int64)] = [:]
+    var inbound: [IPv4Address: InboundRoute] = [:]
     /// Whether the fixed addresses are here, which other proxies can have.
     var holds: Bool
     /// Whether it says that it is alive to those who ask.
@@ -27,8 +28,13 @@ final class ManagedNetwork {
     }
 
     var wanted: WantedNetwork {
-        WantedNetwork(network, nodes: nodes.values.map(\.node), holds: holds, answers: answers)
+        WantedNetwork(
+            network, nodes: nodes.values.map(\.node), inbound: inbound.values, holds: holds,
+            answers: answers)
     }
+
+    /// All that goes to the proxy that has the fixed addresses.
+    var moving: Set<InterfaceAddress> { network.moving.union(inbound.values.map(\.interface)) }
 
     /// Which nodes are told of.
     enum Nodes {
@@ -38,6 +44,8 @@ final class ManagedNetwork {
 
     /// - Parameter path: where the namespace is.
     func message(path: String, nodes which: Nodes = .all) -> VPC {
+        var inbound: [InboundRoute] = []
+        if case .all = which { inbound = self.inbound.values.sorted { $0.address < $1.address } }
         let nodes =
             switch which {
             case .all: nodes.sorted { $0.key < $1.key }
@@ -49,6 +57,7 @@ final class ManagedNetwork {
             createdAtNanoseconds: createdAt,
             nodes: nodes.map { $0.value.node.message(attachedAt: $0.value.attachedAt) },
             tunnelHardwareAddress: "\(network.hardwareAddress)", namespacePath: path,
-            hasEgressAddresses: holds && state == .ready, peers: watch?.health ?? [])
+            hasEgressAddresses: holds && state == .ready, peers: watch?.health ?? [],
+            inbound: inbound.map(\.message))
     }
 }

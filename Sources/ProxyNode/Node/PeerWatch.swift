@@ -203,7 +203,7 @@ final class PeerWatch: @unchecked Sendable {
         managed.holds = wanted.holds
         managed.answers = role.isUplinkUp
         let steps = NetworkPlan.move(
-            managed.network, holds: before == wanted.holds ? nil : wanted.holds,
+            managed, holds: before == wanted.holds ? nil : wanted.holds,
             answers: answered == managed.answers ? nil : managed.answers)
         node.change(managed, steps) { [self] failure in
             isMoving = false
@@ -270,15 +270,16 @@ extension NetworkPlan {
     /// What it takes to have the fixed addresses from now on, or no longer, and to answer those who
     /// ask whether the proxy is alive.
     static func move(
-        _ network: TenantNetwork, holds: Bool?, answers: Bool?
+        _ managed: ManagedNetwork, holds: Bool?, answers: Bool?
     ) -> [NetworkStep] {
         let uplink = WantedNetwork.uplinkName
+        let (network, moving) = (managed.network, managed.moving.sorted())
         var steps: [NetworkStep] = []
         if answers == false { steps.append(.silence(network.tunnel.address)) }
         if holds == true {
-            steps += network.moving.sorted().map { .add($0, link: uplink) } + [.announce]
+            steps += moving.map { .add($0, link: uplink) } + [.announce]
         } else if holds == false {
-            steps += network.moving.sorted().map { .remove($0, link: uplink) }
+            steps += moving.map { .remove($0, link: uplink) }
         }
         if answers == true { steps.append(.answer(network.tunnel.address)) }
         return steps

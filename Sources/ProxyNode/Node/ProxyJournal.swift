@@ -16,6 +16,7 @@ final class ProxyJournal {
             // These are the kernel's to say.
             message.hasEgressAddresses = false
             message.peers = []
+            message.inbound = []
             change.put(
                 .network,
                 StoredRecord(
@@ -35,10 +36,23 @@ final class ProxyJournal {
             change.remove(.node, id: "\(id)/\(node)")
         }
 
+        mutating func put(_ route: InboundRoute, of id: String) {
+            change.put(
+                .inbound,
+                StoredRecord(
+                    id: "\(id)/\(route.address)", number: route.addedAt,
+                    bytes: route.message.encoded()))
+        }
+
+        mutating func remove(_ route: InboundRoute, of id: String) {
+            change.remove(.inbound, id: "\(id)/\(route.address)")
+        }
+
         mutating func remove(_ managed: ManagedNetwork) {
             let id = managed.network.id
             change.remove(.network, id: id)
             for node in managed.nodes.keys { change.remove(.node, id: "\(id)/\(node)") }
+            for route in managed.inbound.values { remove(route, of: id) }
         }
 
         /// - Parameter id: none for an event of the proxy.
@@ -143,6 +157,14 @@ final class ProxyJournal {
             let node = try ComputeNode(message, in: managed.network)
             managed.nodes[node.id] = (node, message.attachedAtNanoseconds)
         }
+        for record in try store.records(of: .inbound) {
+            let id = record.id.split(separator: "/").first.map(String.init) ?? ""
+            guard let managed = networks[id] else { continue }
+            let message = try InboundAddress(decoding: record.bytes)
+            let route = try InboundRoute(
+                message, in: managed.network, addedAt: message.addedAtNanoseconds)
+            managed.inbound[route.address] = route
+        }
         return networks.values.sorted { $0.network.id < $1.network.id }
     }
 }
@@ -151,4 +173,5 @@ extension RecordKind {
     /// Those of a proxy are in a record of its own.
     fileprivate static let network = RecordKind(rawValue: 16)
     fileprivate static let node = RecordKind(rawValue: 17)
+    fileprivate static let inbound = RecordKind(rawValue: 18)
 }

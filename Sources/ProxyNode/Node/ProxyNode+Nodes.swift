@@ -24,7 +24,7 @@ extension ProxyNode {
     }
 
     /// A VPC whose nodes can change.
-    private func usable(_ id: String) throws(CallFailure) -> ManagedNetwork {
+    func usable(_ id: String) throws(CallFailure) -> ManagedNetwork {
         let managed = try network(id)
         guard managed.state != .deleting else { throw .isBeingDeleted(id) }
         return managed
@@ -46,6 +46,9 @@ extension ProxyNode {
         where other.tunnel == node.tunnel || other.hardware == node.hardware {
             throw .isTaken("the address \(other.tunnel)", by: "another proxy")
         }
+        if let route = managed.inbound.values.first(where: { $0.sandbox == node.tunnel }) {
+            throw .isTaken("the address \(node.tunnel)", by: "\(route.address)")
+        }
         for (other, _) in managed.nodes.values where other.id != node.id {
             if other.tunnel == node.tunnel {
                 throw .isTaken("the address \(node.tunnel)", by: other.id)
@@ -60,8 +63,12 @@ extension ProxyNode {
             draft.add(.nodeAttached(node.message(attachedAt: now)), of: id)
         }
         managed.nodes[node.id] = (node, now)
-        let steps = NetworkPlan.exchange(
-            former.map { TunnelPeer($0.node) }, for: TunnelPeer(node), by: RuleSet(managed.network))
+        let its = managed.inbound.values.filter { $0.node == node.id && former?.node != node }
+        let steps =
+            NetworkPlan.exchange(
+                former.map { TunnelPeer($0.node) }, for: TunnelPeer(node),
+                by: RuleSet(managed.network))
+            + its.map { .setNeighbour($0.sandbox, node.hardware) }
         change(managed, steps) { [self] failure in
             if let failure {
                 takeBack(node, of: managed, former: former, failure)
@@ -150,6 +157,9 @@ extension ProxyNode {
                 let managed = try usable(request.vpcID)
                 guard let (node, _) = managed.nodes[request.nodeID] else {
                     throw .noNode(request.nodeID, request.vpcID)
+                }
+                if let route = managed.inbound.values.first(where: { $0.node == node.id }) {
+                    throw .isLedTo(node.id, by: "\(route.address)")
                 }
                 try detach(node, from: managed, call, done)
             } catch {

@@ -15,6 +15,20 @@ extension CallFailure {
             hint: "`alcove proxy vpc ls \(id)` lists them")
     }
 
+    static func noInbound(_ address: String, _ id: String) -> CallFailure {
+        CallFailure(
+            .notFound, reason: "not_found",
+            "no address `\(address.prefix(80))` of the VPC `\(id)` leads to a sandbox",
+            hint: "`alcove proxy vpc ls \(id)` lists them")
+    }
+
+    static func isLedTo(_ node: String, by address: String) -> CallFailure {
+        CallFailure(
+            .failedPrecondition, reason: "in_use",
+            "\(address) leads to a sandbox on `\(node)`",
+            hint: "take it away first, by `alcove proxy inbound rm`")
+    }
+
     static func isTaken(_ what: String, by id: String) -> CallFailure {
         CallFailure(.alreadyExists, reason: "already_exists", "\(what) is that of `\(id)`")
     }
@@ -30,6 +44,12 @@ extension CallFailure {
         CallFailure(
             .aborted, reason: "being_deleted", "VPC `\(id)` is being deleted",
             hint: "delete it again, should that have failed before")
+    }
+
+    static var tooManyInbound: CallFailure {
+        CallFailure(
+            .resourceExhausted, reason: "too_many",
+            "at most \(InboundRoute.most) addresses of a VPC lead to sandboxes")
     }
 
     static var tooMuchWaits: CallFailure {

@@ -12,6 +12,8 @@ struct ProxyService {
             .unary(ProxyMethods.deleteVPC) { perform($0, $1, node.delete) },
             .unary(ProxyMethods.attachNode) { perform($0, $1, node.attach) },
             .unary(ProxyMethods.detachNode) { perform($0, $1, node.detach) },
+            .unary(ProxyMethods.addInbound) { perform($0, $1, node.addInbound) },
+            .unary(ProxyMethods.removeInbound) { perform($0, $1, node.removeInbound) },
             .answer(ProxyMethods.list, isReadOnly: true, handler: list),
             .serverStream(ProxyMethods.stats, isReadOnly: true) { request, call in
                 perform(request, call) { (request, call) throws(CallFailure) in

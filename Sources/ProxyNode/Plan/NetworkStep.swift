@@ -31,6 +31,9 @@ enum NetworkStep: Hashable, Sendable {
     /// Whether those are answered who ask at an address whether the proxy is alive.
     case answer(IPv4Address)
     case silence(IPv4Address)
+    /// Leads an address of the uplink to one in the tunnel.
+    case lead(IPv4Address, to: IPv4Address)
+    case leadNowhere(IPv4Address, from: IPv4Address)
     case removeNamespace
 }
 
@@ -66,6 +69,8 @@ extension NetworkStep: CustomStringConvertible {
         case .announce: "announce the uplink's addresses"
         case .answer(let address): "answer at \(address)"
         case .silence(let address): "be silent at \(address)"
+        case .lead(let address, let sandbox): "lead \(address) to \(sandbox)"
+        case .leadNowhere(let address, let sandbox): "lead \(address) to \(sandbox) no longer"
         case .removeNamespace: "remove the namespace"
         }
     }
@@ -108,7 +113,18 @@ enum NetworkPlan {
         }
         steps += found.routes.subtracting(wanted.routes).sorted().map { .removeRoute($0) }
         steps += wanted.routes.subtracting(found.routes).sorted().map { .addRoute($0) }
-        return steps + peers(found, wanted)
+        return steps + peers(found, wanted) + inbound(found, wanted)
+    }
+
+    private static func inbound(
+        _ found: FoundNetwork, _ wanted: WantedNetwork
+    ) -> [NetworkStep] {
+        // New rules lead nowhere.
+        let found = found.rulesMark == wanted.rules.mark ? found.inbound : [:]
+        let gone = found.filter { wanted.inbound[$0.key] != $0.value }
+        let come = wanted.inbound.filter { found[$0.key] != $0.value }
+        return gone.sorted { $0.key < $1.key }.map { .leadNowhere($0.key, from: $0.value) }
+            + come.sorted { $0.key < $1.key }.map { .lead($0.key, to: $0.value) }
     }
 
     private static func rules(
@@ -148,6 +164,7 @@ enum NetworkPlan {
         var steps: [NetworkStep] = []
         let all = wanted.peers.union(wanted.proxies)
         let neighbours = Dictionary(uniqueKeysWithValues: all.map { ($0.address, $0.hardware) })
+            .merging(wanted.sandboxes) { node, _ in node }
         let forwarding = Dictionary(uniqueKeysWithValues: all.map { ($0.hardware, $0.underlay) })
         for address in found.neighbours.keys.sorted() where neighbours[address] == nil {
             steps.append(.removeNeighbour(address))
@@ -157,6 +174,10 @@ enum NetworkPlan {
         })
         where forwarding[hardware] != underlay {
             steps.append(.removeForwarding(hardware, underlay))
+        }
+        for (address, hardware) in wanted.sandboxes.sorted(by: { $0.key < $1.key })
+        where found.neighbours[address] != hardware {
+            steps.append(.setNeighbour(address, hardware))
         }
         let isLoaded = found.rulesMark == wanted.rules.mark
         for peer in all.sorted(by: { $0.address < $1.address }) {

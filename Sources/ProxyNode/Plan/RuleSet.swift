@@ -7,7 +7,9 @@ internal import Netlink
 ///         map sources { type ipv4_addr : ipv4_addr }
 ///         set prefixes { type ipv4_addr; flags interval }
 ///         set answering { type ipv4_addr }
+///         map inbound { type ipv4_addr : ipv4_addr }
 ///         chain outward {
+///             ct direction reply ct state established,related oifname "uplink" counter accept
 ///             ip saddr != @nodes counter drop             # unknown_node
 ///             ct state invalid counter drop               # invalid
 ///             oifname != "uplink" counter drop            # not_in_vpc
@@ -16,7 +18,9 @@ internal import Netlink
 ///         }
 ///         chain inward {
 ///             ct state established,related oifname "tunnel" ip daddr @nodes counter accept
-///         }                                               # from_vpc
+///                                                         # from_vpc
+///             ct status dnat oifname "tunnel" ip saddr @prefixes counter accept
+///         }                                               # inbound
 ///         chain forward {
 ///             type filter hook forward priority filter; policy drop
 ///             iifname "tunnel" jump outward
@@ -30,6 +34,10 @@ internal import Netlink
 ///             ct state established,related accept
 ///             icmp type echo-request accept
 ///             counter                                     # uninvited
+///         }
+///         chain redirect {
+///             type nat hook prerouting priority dstnat; policy accept
+///             iifname "uplink" dnat to ip daddr map @inbound
 ///         }
 ///         chain translate {
 ///             type nat hook postrouting priority srcnat; policy accept
@@ -48,6 +56,8 @@ struct RuleSet: Hashable, Sendable {
         /// Of no flow that could be told of: it would leave under its own address.
         case invalid
         case notInVPC = "not_in_vpc"
+        /// To a sandbox, by an address of its own.
+        case inbound
         case uninvited
 
         var label: [UInt8] { Array(rawValue.utf8) }
@@ -58,6 +68,9 @@ struct RuleSet: Hashable, Sendable {
     static let sources = NetfilterSet(
         "sources", of: table, key: .address, leadingTo: .values(.address))
     static let prefixSet = NetfilterSet("prefixes", of: table, key: .address, ranges: true)
+    /// Addresses of the uplink to those of sandboxes in the tunnel.
+    static let inbound = NetfilterSet(
+        "inbound", of: table, key: .address, leadingTo: .values(.address))
     /// The proxy's address in the tunnel, while it says to those who ask that it is alive.
     static let answering = NetfilterSet("answering", of: table, key: .address)
     /// The chain whose only rule says which rules these are.
@@ -65,7 +78,7 @@ struct RuleSet: Hashable, Sendable {
     static let countingChains = ["outward", "inward", "forward", "input"]
 
     /// Another one for each change of the rules below.
-    private static let version = 2
+    private static let version = 3
 
     let prefixes: [IPv4Prefix]
     let egress: [IPv4Address]
@@ -99,7 +112,7 @@ struct RuleSet: Hashable, Sendable {
     func load(_ members: [IPv4Address], into transaction: inout NetfilterTransaction) {
         let table = Self.table
         transaction.replaceTable(table)
-        for set in [Self.nodes, Self.sources, Self.prefixSet, Self.answering] {
+        for set in [Self.nodes, Self.sources, Self.prefixSet, Self.answering, Self.inbound] {
             transaction.addSet(set)
         }
         Self.answer(at: tunnel, in: &transaction)
@@ -118,6 +131,8 @@ struct RuleSet: Hashable, Sendable {
         transaction.addChain(
             "input", of: table,
             at: NetfilterHook(.filter, .input, priority: 0, dropsByDefault: true))
+        transaction.addChain(
+            "redirect", of: table, at: NetfilterHook(.nat, .prerouting, priority: -100))
         transaction.addChain(
             "translate", of: table, at: NetfilterHook(.nat, .postrouting, priority: 100))
         for (chain, rules) in Self.rules {
@@ -144,6 +159,20 @@ struct RuleSet: Hashable, Sendable {
     static func refuse(_ nodes: [IPv4Address], into transaction: inout NetfilterTransaction) {
         transaction.deleteElements(nodes.map { NetfilterElement($0.bytes) }, of: Self.nodes)
         transaction.deleteElements(nodes.map { NetfilterElement($0.bytes) }, of: sources)
+    }
+
+    /// Leads an address of the uplink to a sandbox.
+    static func lead(
+        _ address: IPv4Address, to sandbox: IPv4Address, in transaction: inout NetfilterTransaction
+    ) {
+        transaction.addElements(
+            [NetfilterElement(address.bytes, to: .value(sandbox.bytes))], to: inbound)
+    }
+
+    static func leadNowhere(
+        _ address: IPv4Address, in transaction: inout NetfilterTransaction
+    ) {
+        transaction.deleteElements([NetfilterElement(address.bytes)], of: inbound)
     }
 
     static func answer(at address: IPv4Address, in transaction: inout NetfilterTransaction) {
@@ -177,6 +206,10 @@ struct RuleSet: Hashable, Sendable {
             (
                 "outward",
                 [
+                    // What began outside was led here.
+                    Rule(
+                        .toVPC,
+                        isAnswer + isKnown + leaves(uplink) + [.counter, .verdict(.accept)]),
                     Rule(
                         .unknownNode,
                         [source, .isIn(set: nodes.name, not: true), .counter, .verdict(.drop)]),
@@ -198,7 +231,12 @@ struct RuleSet: Hashable, Sendable {
                     Rule(
                         .fromVPC,
                         isKnown + leaves(tunnel)
-                            + [destination, .isIn(set: nodes.name), .counter, .verdict(.accept)])
+                            + [destination, .isIn(set: nodes.name), .counter, .verdict(.accept)]),
+                    Rule(
+                        .inbound,
+                        isRedirected + leaves(tunnel) + [
+                            source, .isIn(set: prefixSet.name), .counter, .verdict(.accept),
+                        ]),
                 ]
             ),
             (
@@ -224,6 +262,15 @@ struct RuleSet: Hashable, Sendable {
                 ]
             ),
             (
+                "redirect",
+                [
+                    Rule(
+                        enters(uplink) + [
+                            destination, .look(map: inbound.name), .translateDestination(),
+                        ])
+                ]
+            ),
+            (
                 "translate",
                 [
                     Rule(
@@ -245,6 +292,16 @@ struct RuleSet: Hashable, Sendable {
             .compare(.notEqual, [0, 0, 0, 0]),
         ]
     }
+
+    /// The packet goes against the direction in which its flow began.
+    private static let isAnswer: [NetfilterExpression] = [
+        .loadFlow(.direction), .compare(.equal, [1]),
+    ]
+
+    private static let isRedirected: [NetfilterExpression] = [
+        .loadFlow(.status), .mask(native(FlowStatus.destinationTranslated.rawValue)),
+        .compare(.notEqual, [0, 0, 0, 0]),
+    ]
 
     /// ICMP, and its type of an echo request.
     private static let isEchoRequest: [NetfilterExpression] = [

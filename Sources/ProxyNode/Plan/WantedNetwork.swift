@@ -15,22 +15,32 @@ struct WantedNetwork: Hashable, Sendable {
     let peers: Set<TunnelPeer>
     /// Other proxies, which are spoken with and not let through.
     let proxies: Set<TunnelPeer>
+    /// Addresses of the uplink to those of sandboxes in the tunnel.
+    let inbound: [IPv4Address: IPv4Address]
+    /// Where the latter are.
+    let sandboxes: [IPv4Address: LinkAddress]
     let rules: RuleSet
     /// Whether it says that it is alive to those who ask.
     let answers: Bool
 
     /// - Parameter holds: whether the fixed addresses are here, and with no other proxy.
     init(
-        _ network: TenantNetwork, nodes: some Sequence<ComputeNode>, holds: Bool = true,
-        answers: Bool = true
+        _ network: TenantNetwork, nodes: some Sequence<ComputeNode>,
+        inbound: some Sequence<InboundRoute> = [], holds: Bool = true, answers: Bool = true
     ) {
+        let hardware = Dictionary(nodes.map { ($0.id, $0.hardware) }) { $1 }
+        self.inbound = Dictionary(inbound.map { ($0.address, $0.sandbox) }) { $1 }
+        sandboxes = Dictionary(
+            inbound.compactMap { route in hardware[route.node].map { (route.sandbox, $0) } }
+        ) { $1 }
         id = network.id
         tunnel = TunnelLink(
             vni: network.vni, port: network.port, local: network.underlay, mtu: network.mtu,
             hardware: network.hardwareAddress)
         uplink = network.uplink
         // The fixed addresses are answered for on the segment, the proxy's own among them or not.
-        uplinkAddresses = (holds ? network.moving : []).union([network.address])
+        uplinkAddresses =
+            (holds ? network.moving.union(inbound.map(\.interface)) : []).union([network.address])
         tunnelAddress = network.tunnel
         routes = Set(
             network.prefixes.compactMap { prefix in
@@ -88,6 +98,7 @@ struct FoundNetwork: Hashable, Sendable {
     var members: Set<IPv4Address> = []
     /// Whether these let it be asked whether it is alive.
     var isAnswering = false
+    var inbound: [IPv4Address: IPv4Address] = [:]
     /// Settings of the kernel that are as they should be.
     var settings: Set<KernelSetting> = []
 }

@@ -5,7 +5,9 @@ internal import LinuxKernel
 
 /// `alcove proxy …`
 enum ProxyCommands {
-    static let declarations = [create, list, remove, attach, detach, statistics, watch]
+    static let declarations = [
+        create, list, remove, attach, detach, addInbound, removeInbound, statistics, watch,
+    ]
 
     private static let common = [ProxyConnection.jsonFlag, ProxyConnection.socketFlag]
     private static let ids = Completion.lines(of: "alcove proxy vpc ls --quiet")
@@ -232,6 +234,55 @@ enum ProxyCommands {
                 ProxyMethods.detachNode, DetachNodeRequest(vpcID: id, nodeID: name),
                 to: "detach `\(name)` from `\(id)`")
             show(response.vpc, parsed)
+            return 0
+        })
+
+    // MARK: - Sandboxes that are reached
+
+    private static let address = Argument("ADDRESS", help: "that of the tenant's network")
+
+    private static let addInbound = PerformableCommand(
+        command: Command(
+            "proxy inbound add", summary: "lead an address of a VPC to a sandbox",
+            flags: [
+                Flag("tunnel", value: "ADDRESS", help: "the sandbox's own in the tunnel"),
+                Flag("node", value: "NODE", help: "where it is"),
+            ] + common, arguments: [id, address], tables: [ProxyConnection.codes],
+            examples: [
+                Example(
+                    "alcove proxy inbound add blue 10.1.0.20 --tunnel 100.96.1.7 --node node-2",
+                    "from then on the tenant reaches it by 10.1.0.20")
+            ]),
+        perform: { parsed in
+            let (id, address) = (parsed.argument("ID") ?? "", parsed.argument("ADDRESS") ?? "")
+            let inbound = InboundAddress(
+                address: address,
+                tunnelAddress: try required(parsed.string("tunnel"), "tunnel", parsed),
+                nodeID: try required(parsed.string("node"), "node", parsed))
+            let response = try ProxyConnection(parsed).request(
+                ProxyMethods.addInbound, AddInboundRequest(vpcID: id, inbound: inbound),
+                to: "lead `\(address)` to a sandbox")
+            StandardStream.output.write(
+                parsed.isOn("json")
+                    ? MessageJSON.document(response) : PlainText.line(address) + "\n")
+            return 0
+        })
+
+    private static let removeInbound = PerformableCommand(
+        command: Command(
+            "proxy inbound rm", summary: "lead an address of a VPC to no sandbox any more",
+            flags: common, arguments: [id, address], tables: [ProxyConnection.codes],
+            examples: [
+                Example("alcove proxy inbound rm blue 10.1.0.20", "end flows to it, too")
+            ]),
+        perform: { parsed in
+            let (id, address) = (parsed.argument("ID") ?? "", parsed.argument("ADDRESS") ?? "")
+            let response = try ProxyConnection(parsed).request(
+                ProxyMethods.removeInbound, RemoveInboundRequest(vpcID: id, address: address),
+                to: "take `\(address)` away")
+            StandardStream.output.write(
+                parsed.isOn("json")
+                    ? MessageJSON.document(response) : PlainText.line(address) + "\n")
             return 0
         })
 
