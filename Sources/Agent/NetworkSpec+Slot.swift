@@ -24,6 +24,14 @@ extension NetworkSpec {
         for (index, port) in ports.enumerated() {
             settings.ports.insert(try port.slotPort("network.ports[\(index)]"))
         }
+        for (index, way) in inbound.enumerated() {
+            let field = "network.inbound[\(index)]"
+            let address = try NodeVPC.address(way.tunnelAddress, field + ".tunnel_address")
+            let before = settings.inbound.updateValue(address, forKey: try number(way.vpcID))
+            guard before == nil else {
+                throw .invalid(field + ".vpc_id", "is `\(way.vpcID)` a second time")
+            }
+        }
         if let limits { settings.limits = try limits.slotLimits() }
         do throws(HostNetworkError) {
             try settings.validate()
@@ -197,11 +205,14 @@ extension NodeVPC {
                     "is `\(text.prefix(80))`, which is no hardware address",
                     hint: "six bytes in hexadecimal, as in 02:ac:64:60:00:01")
             }
+            guard let rank = UInt8(exactly: proxy.rank) else {
+                throw .invalid(field + ".rank", "is \(proxy.rank)", hint: "0 to 255")
+            }
             proxies.append(
                 TunnelProxy(
                     node: try Self.address(proxy.underlayAddress, field + ".underlay_address"),
                     address: try Self.address(proxy.tunnelAddress, field + ".tunnel_address"),
-                    linkAddress: hardware))
+                    linkAddress: hardware, rank: rank))
         }
         let plan = VPCPlan(
             number: number, identifier: vni, prefixes: prefixes,
@@ -215,8 +226,7 @@ extension NodeVPC {
         return plan
     }
 
-    private static func address(_ text: String, _ field: String) throws(CallFailure) -> IPv4Address
-    {
+    static func address(_ text: String, _ field: String) throws(CallFailure) -> IPv4Address {
         guard let address = IPv4Address(text) else {
             throw .invalid(field, "is `\(text.prefix(80))`, which is no address of IPv4")
         }

@@ -52,17 +52,21 @@ struct NetworksService {
             vpcs: all.map { joined in
                 NodeVPCStatus(
                     vpc: joined.vpc,
-                    sandboxes: UInt32(clamping: node.users(of: joined.vpc.id).count))
+                    sandboxes: UInt32(clamping: node.users(of: joined.vpc.id).count),
+                    proxies: (node.prober?.health(of: joined.number) ?? []).map {
+                        AgentAPI.ProxyHealth($0)
+                    })
             })
     }
 
     private func attachVPC(_ request: AttachVPCRequest) throws(CallFailure) -> AttachVPCResponse {
-        try node.changeVPCs(of: try find(request.sandboxID), request.vpcID, isIn: true)
+        try node.attach(
+            try find(request.sandboxID), to: request.vpcID, inbound: request.inboundAddress)
         return AttachVPCResponse()
     }
 
     private func detachVPC(_ request: DetachVPCRequest) throws(CallFailure) -> DetachVPCResponse {
-        try node.changeVPCs(of: try find(request.sandboxID), request.vpcID, isIn: false)
+        try node.detach(try find(request.sandboxID), from: request.vpcID)
         return DetachVPCResponse()
     }
 
@@ -127,6 +131,18 @@ extension SandboxNetworks {
         return RouterCounter.allCases.map {
             DropCount(reason: $0.name, packets: router[$0] ?? 0)
         } + NodeCounter.allCases.map { DropCount(reason: $0.name, packets: node[$0] ?? 0) }
+    }
+}
+
+extension AgentAPI.ProxyHealth {
+    fileprivate init(_ health: TunnelHealth) {
+        let liveness = health.liveness
+        let age = MonotonicClock.nanoseconds &- liveness.since
+        self.init(
+            tunnelAddress: "\(health.proxy.address)", alive: liveness.isAlive,
+            sinceAtNanoseconds: WallClock.nanoseconds - Int64(clamping: age),
+            requests: liveness.sent, lostRequests: liveness.lost,
+            roundTripNanoseconds: liveness.roundTrip ?? 0, used: health.isUsed)
     }
 }
 

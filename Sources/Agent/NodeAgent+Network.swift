@@ -160,15 +160,27 @@ extension NodeAgent {
         }
     }
 
-    /// Changes which VPCs a sandbox is in.
-    func changeVPCs(
-        of managed: ManagedSandbox, _ id: String, isIn: Bool
+    /// Lets a sandbox into a VPC.
+    ///
+    /// - Parameter inbound: by which address it is reached from there; empty for none.
+    func attach(
+        _ managed: ManagedSandbox, to id: String, inbound: String
     ) throws(CallFailure) {
         guard vpcs[id] != nil else { throw .unknownVPC(id) }
         guard var network = managed.sandbox.spec?.network else { throw .noNetwork(managed) }
-        guard network.vpcs.contains(id) != isIn else { return }
+        if !network.vpcs.contains(id) { network.vpcs.append(id) }
+        network.inbound.removeAll { $0.vpcID == id }
+        if !inbound.isEmpty {
+            network.inbound.append(VPCInbound(vpcID: id, tunnelAddress: inbound))
+        }
+        try updateNetwork(managed, to: network)
+    }
+
+    func detach(_ managed: ManagedSandbox, from id: String) throws(CallFailure) {
+        guard vpcs[id] != nil else { throw .unknownVPC(id) }
+        guard var network = managed.sandbox.spec?.network else { throw .noNetwork(managed) }
         network.vpcs.removeAll { $0 == id }
-        if isIn { network.vpcs.append(id) }
+        network.inbound.removeAll { $0.vpcID == id }
         try updateNetwork(managed, to: network)
     }
 
@@ -179,13 +191,7 @@ extension NodeAgent {
         let networks = try offeredNetworks()
         try wanted.checkID()
         let vpc = try wanted.completed(underlay: networks.settings.underlay)
-        if let known = vpcs[vpc.id] {
-            if known.vpc == vpc { return vpc }
-            throw CallFailure(
-                .alreadyExists, reason: "already_exists",
-                "the node is in a VPC `\(vpc.id)` of another specification",
-                hint: "leave that one first: `alcove network vpc leave \(vpc.id)`")
-        }
+        if let known = vpcs[vpc.id] { return try change(known, to: vpc, networks) }
         if let other = vpcs.values.first(where: { $0.vpc.vni == vpc.vni }) {
             throw CallFailure(
                 .alreadyExists, reason: "already_exists",
@@ -193,12 +199,10 @@ extension NodeAgent {
         }
         let joined = JoinedVPC(number: try freeNumber(), vpc: vpc)
         let plan = try vpc.plan(joined.number)
-        try journal.commit { draft in
-            draft.put(joined)
-            draft.add(.vpcJoined(.init(vpcID: vpc.id)))
-        }
+        try journal.commit { $0.join(joined) }
         do throws(HostNetworkError) {
             try networks.network.addVPC(plan)
+            try prober?.refresh()
         } catch {
             journal.record { draft in
                 draft.removeVPC(vpc.id)
@@ -207,6 +211,36 @@ extension NodeAgent {
             throw CallFailure(SandboxError(network: error))
         }
         vpcs[vpc.id] = joined
+        return vpc
+    }
+
+    /// Other prefixes and proxies, under the sandboxes that are in it.
+    private func change(
+        _ known: JoinedVPC, to vpc: NodeVPC, _ networks: SandboxNetworks
+    ) throws(CallFailure) -> NodeVPC {
+        let old = known.vpc
+        guard old != vpc else { return vpc }
+        guard
+            (old.vni, old.tunnelAddress, old.underlayAddress)
+                == (vpc.vni, vpc.tunnelAddress, vpc.underlayAddress)
+        else {
+            throw CallFailure(
+                .alreadyExists, reason: "already_exists",
+                "the node is in the VPC `\(vpc.id)` by another tunnel",
+                hint: "leave that one first: `alcove network vpc leave \(vpc.id)`")
+        }
+        let joined = JoinedVPC(number: known.number, vpc: vpc)
+        let plan = try vpc.plan(joined.number)
+        try journal.commit { $0.join(joined) }
+        do throws(HostNetworkError) {
+            try networks.network.updateVPC(plan)
+            vpcs[vpc.id] = joined
+            try prober?.refresh()
+        } catch {
+            vpcs[vpc.id] = known
+            journal.record { $0.join(known) }
+            throw CallFailure(SandboxError(network: error))
+        }
         return vpc
     }
 
@@ -237,6 +271,7 @@ extension NodeAgent {
         vpcs[id] = nil
         do throws(HostNetworkError) {
             try networks.network.removeVPC(joined.number)
+            try prober?.refresh()
         } catch {
             // The record does not know it any more: the next agent takes it away.
             throw CallFailure(SandboxError(network: error))
@@ -275,6 +310,9 @@ extension NodeAgent {
                 settings, known: known, nameFile: self.settings.stateDirectory + "/resolv.conf")
             self.networks = networks
             try openNames(settings, networks)
+            prober = try ProxyProber(networks.network, on: loop) { [unowned self] in
+                noteProxy($0)
+            }
         } catch {
             throw AgentError(
                 "set up the networks of sandboxes: \(error)",
@@ -285,6 +323,7 @@ extension NodeAgent {
     /// Ends what the agent does for them. They go on.
     func closeNetworks() {
         names?.close()
+        prober?.close()
         networks?.stop()
     }
 
@@ -294,6 +333,26 @@ extension NodeAgent {
         log.warning(
             "networks are off, and sandboxes run that have some: they stay as they are",
             ["sandboxes": .integer(Int64(lost))])
+    }
+
+    /// One has died or come back, and flows go elsewhere already.
+    private func noteProxy(_ change: ProxyChange) {
+        guard let joined = vpcs.values.first(where: { $0.number == change.vpc }) else { return }
+        let address = "\(change.proxy.address)"
+        journal.record { draft in
+            draft.add(
+                .proxyChanged(
+                    .init(vpcID: joined.vpc.id, proxyAddress: address, alive: change.isAlive)))
+        }
+        let details: Log.Fields = [
+            "vpc.id": .text(joined.vpc.id), "proxy.address": .text(address),
+            "proxies.used": .integer(Int64(change.used.count)),
+        ]
+        if change.isAlive {
+            log.info("a proxy answers again", details)
+        } else {
+            log.warning("a proxy does not answer", details)
+        }
     }
 
     private func openNames(
@@ -322,6 +381,11 @@ extension NodeAgent {
 }
 
 extension Journal.Draft {
+    fileprivate mutating func join(_ joined: JoinedVPC) {
+        put(joined)
+        add(.vpcJoined(.init(vpcID: joined.vpc.id)))
+    }
+
     mutating func putNetwork(of managed: ManagedSandbox) {
         put(managed, removes: managed.state == .stopping(removes: true))
         putRequested(managed)

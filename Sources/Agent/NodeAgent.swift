@@ -40,6 +40,7 @@ final class NodeAgent: @unchecked Sendable {
     /// Nothing where sandboxes have no networks.
     var networks: SandboxNetworks?
     var names: NameForwarder?
+    var prober: ProxyProber?
     /// By their ids.
     var vpcs: [String: JoinedVPC] = [:]
     var networkTimer: ScheduledAction?

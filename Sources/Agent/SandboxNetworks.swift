@@ -13,6 +13,7 @@ typealias SlotPort = PublishedPort
 typealias SlotBucket = TokenBucket
 typealias TunnelProxy = VPCProxy
 typealias ForwardedNames = NameCounts
+typealias TunnelHealth = ProxyHealth
 
 /// The networks of the node's sandboxes: slots that are made ahead, and given back.
 ///

@@ -21,6 +21,13 @@ public enum NetworkText {
         var table = TextTable(alignments: [.left, .left])
         table.add(["world", network.publicEgress ? "open" : "closed"])
         table.add(["vpcs", network.vpcs.joined(separator: " ")])
+        if !network.inbound.isEmpty {
+            table.add([
+                "inbound",
+                network.inbound.map { "\($0.tunnelAddress) in \($0.vpcID)" }.joined(
+                    separator: ", "),
+            ])
+        }
         table.add(["ports", network.ports.map(port).joined(separator: " ")])
         table.add(["limits", limits(network.limits ?? NetworkLimits())])
         table.add(["address", response.slotAddress])

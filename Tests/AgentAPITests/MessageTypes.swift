@@ -46,7 +46,7 @@ enum MessageTypes {
         NetworkStatusResponse.self, DropCount.self, NameCounts.self, ForwardRequest.self,
         ForwardRequest.Start.self, ForwardRequest.End.self, ForwardResponse.self,
         ForwardResponse.Connected.self, ForwardResponse.End.self, NetworkSpec.self,
-        EgressRule.self, NameRule.self, TokenBucket.self, NetworkLimits.self, PublishedPort.self,
+        VPCInbound.self, EgressRule.self, NameRule.self, TokenBucket.self, NetworkLimits.self, PublishedPort.self,
         Event.NetworkUpdated.self, Event.VPCJoined.self, Event.VPCLeft.self,
         Event.ProxyChanged.self,
         UpdateResourcesResponse.self, Usage.self, WaitRequest.self, WaitResponse.self,

@@ -83,12 +83,19 @@ enum NetworkCommands {
     private static let attach = PerformableCommand(
         command: Command(
             "network attach", summary: "let a sandbox into a VPC",
-            flags: [Agent.socketFlag], arguments: [sandbox, vpc], tables: [AgentExitCode.table],
+            flags: [
+                Flag(
+                    "inbound", value: "ADDRESS",
+                    help: "let it be reached from there, by an address of its own in the tunnel"),
+                Agent.socketFlag,
+            ], arguments: [sandbox, vpc], tables: [AgentExitCode.table],
             examples: [Example("alcove network attach web blue", "let it in")]),
         perform: { parsed in
             let (id, vpc) = (parsed.argument("ID") ?? "", parsed.argument("VPC") ?? "")
             _ = try Agent(parsed).request(
-                NetworksMethods.attachVPC, AttachVPCRequest(sandboxID: id, vpcID: vpc),
+                NetworksMethods.attachVPC,
+                AttachVPCRequest(
+                    sandboxID: id, vpcID: vpc, inboundAddress: parsed.string("inbound") ?? ""),
                 to: "attach `\(id)` to `\(vpc)`")
             return 0
         })

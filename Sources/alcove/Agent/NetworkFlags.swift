@@ -14,6 +14,9 @@ enum NetworkFlags {
             completes: .lines(of: "alcove network vpc ls --quiet"),
             help: "let it into a VPC that the node is in"),
         Flag(
+            "inbound", value: "VPC=ADDRESS", repeatable: true,
+            help: "let it be reached from a VPC, by an address of its own in the tunnel"),
+        Flag(
             "allow", value: "WHAT", repeatable: true,
             help: "open [PROTOCOL:]PREFIX[:PORT[-PORT]], or a name, as in tcp:10.0.0.0/8:443 or "
                 + "*.example.org"),
@@ -36,6 +39,12 @@ enum NetworkFlags {
         var network = NetworkSpec(
             publicEgress: try parsed.choice("network", of: ["public", "closed"]) == "public",
             vpcs: parsed.strings("vpc"))
+        network.inbound = try parsed.pairs("inbound").map {
+            VPCInbound(vpcID: $0.key, tunnelAddress: $0.value)
+        }
+        for way in network.inbound where !network.vpcs.contains(way.vpcID) {
+            network.vpcs.append(way.vpcID)
+        }
         for (flag, action) in [("deny", RuleAction.deny), ("allow", .allow)] {
             for text in parsed.strings(flag) {
                 if isName(text) {
