@@ -73,7 +73,9 @@ public final class NameForwarder {
 
     private let datagrams: InternetSocket
     private let streams: InternetSocket
-    private var outer: [InternetSocket] = []
+    /// Nothing where the node has no way to who is asked: it is looked for again.
+    private var outer: [InternetSocket?]
+    private var outerWatches: [Watch?]
     private var watches: [Watch] = []
     private var questions: [Key: Question] = [:]
     private var inFlight: [SlotIndex: Int] = [:]
@@ -116,6 +118,9 @@ public final class NameForwarder {
         self.network = network
         self.loop = loop
         self.settings = settings
+        let count = settings.upstreams.count * Self.socketsEach
+        outer = Array(repeating: nil, count: count)
+        outerWatches = Array(repeating: nil, count: count)
         do throws(SystemCallError) {
             let gateway = InternetAddress(SandboxNetwork.gateway.rawValue, port: Self.port)
             datagrams = try InternetSocket(.datagrams, in: network.router)
@@ -124,16 +129,24 @@ public final class NameForwarder {
             try streams.overlookLingering()
             try streams.bind(to: gateway)
             try streams.listen(backlog: 64)
-            for upstream in settings.upstreams {
-                for _ in 0..<Self.socketsEach {
-                    let socket = try InternetSocket(.datagrams, in: network.node)
-                    try socket.connect(to: upstream)
-                    outer.append(socket)
-                }
-            }
             try watch()
         } catch {
             throw .system(error)
+        }
+        for index in 0..<count { renew(index) }
+    }
+
+    /// A socket has the address that the node had when it was made, and none where the node had
+    /// no way.
+    private func renew(_ index: Int) {
+        outerWatches[index]?.cancel()
+        (outer[index], outerWatches[index]) = (nil, nil)
+        guard let socket = try? InternetSocket(.datagrams, in: network.node),
+            (try? socket.connect(to: settings.upstreams[index / Self.socketsEach])) != nil
+        else { return }
+        outer[index] = socket
+        outerWatches[index] = try? loop.watch(socket.descriptor, for: .readable) { [weak self] _ in
+            self?.takeAnswers(index)
         }
     }
 
@@ -146,18 +159,13 @@ public final class NameForwarder {
             try loop.watch(streams.descriptor, for: .readable) { [weak self] _ in
                 self?.takeConnections()
             })
-        for (index, socket) in outer.enumerated() {
-            watches.append(
-                try loop.watch(socket.descriptor, for: .readable) { [weak self] _ in
-                    self?.takeAnswers(index)
-                })
-        }
     }
 
     /// Ends all that it does.
     public func close() {
-        for watch in watches { watch.cancel() }
+        for watch in watches + outerWatches.compactMap({ $0 }) { watch.cancel() }
         watches = []
+        outerWatches = outerWatches.map { _ in nil }
         for question in questions.values { question.timeout.map(loop.cancel) }
         questions = [:]
         for connection in Array(connections.values) { connection.close() }
@@ -235,13 +243,17 @@ public final class NameForwarder {
             self?.giveUp(key)
         }
         let bytes = key.identifier.networkBytes + question.bytes[2...]
+        if outer[socket] == nil { renew(socket) }
         // What cannot be sent is not answered in time.
-        _ = UnixSockets.send(bytes, from: 0, to: outer[socket].descriptor)
+        if let outer = outer[socket] {
+            _ = UnixSockets.send(bytes, from: 0, to: outer.descriptor)
+        }
     }
 
     /// Nobody answers: the next one is asked.
     private func giveUp(_ key: Key) {
         guard let question = questions.removeValue(forKey: key) else { return }
+        renew(key.socket)
         if question.attempts < settings.attempts { return send(question) }
         counts.unanswered += 1
         leave(question)
@@ -257,7 +269,8 @@ public final class NameForwarder {
 
     private func takeAnswers(_ index: Int) {
         for _ in 0..<Self.atOnce {
-            switch UnixSockets.receive(outer[index].descriptor, into: &buffer) {
+            guard let socket = outer[index] else { return }
+            switch UnixSockets.receive(socket.descriptor, into: &buffer) {
             case .wouldBlock: return
             // That nobody is there is told once for each question.
             case .failed: continue

@@ -143,7 +143,8 @@ struct PlanLowering {
             initProgram: program.makeSlot(),
             report: program.makeSlot(),
             streams: [program.makeSlot(), program.makeSlot(), program.makeSlot()],
-            network: program.makeSlot(), link: program.makeSlot(), maps: program.makeSlot(), mapsWriter: program.makeSlot(),
+            network: program.makeSlot(), link: program.makeSlot(), maps: program.makeSlot(),
+            mapsWriter: program.makeSlot(),
             terminal: program.makeSlot(),
             lasting: lasting == nil
                 ? nil

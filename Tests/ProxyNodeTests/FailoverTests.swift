@@ -123,7 +123,7 @@ struct FailoverTests {
     }
 
     @Test(
-        "proxies with addresses of their own share the flows, and one that dies leaves its to others"
+        "proxies with addresses of their own share the flows; one that dies leaves its to others"
     )
     func own() throws {
         let scene = try FailoverScene(sharing: false)

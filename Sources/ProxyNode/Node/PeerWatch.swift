@@ -3,8 +3,8 @@ internal import AgentOperations
 internal import LinuxKernel
 internal import Netlink
 
-/// Watches the other proxies of a VPC through its tunnel, and has the fixed addresses taken or given
-/// up by what it hears. Belongs to the loop's thread.
+/// Watches the other proxies of a VPC through its tunnel, and has the fixed addresses taken or
+/// given up by what it hears. Belongs to the loop's thread.
 final class PeerWatch: @unchecked Sendable {
     private static let interval = Duration.milliseconds(200)
     /// One that is back is believed soon, however often it went: nodes and all proxies have to
