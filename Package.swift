@@ -98,6 +98,7 @@ let package = Package(
             name: "Store", dependencies: ["CSQLite", "LinuxKernel"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary(":libsqlite3.a")]),
         .target(name: "SandboxModel", swiftSettings: strict),
+        .target(name: "Simulation", dependencies: ["SandboxModel"], swiftSettings: strict),
         .target(
             name: "Jail", dependencies: ["SandboxModel", "LinuxKernel", "CInitProtocol"],
             swiftSettings: strict),
@@ -123,7 +124,7 @@ let package = Package(
             name: "alcove",
             dependencies: [
                 "AgentAPI", "AgentViews", "Console", "HostReport", "ImageStore", "Jail", "KVM",
-                "LinuxKernel", "MicroVM", "ProtocolBuffers", "RPC", "SandboxModel",
+                "LinuxKernel", "MicroVM", "ProtocolBuffers", "RPC", "SandboxModel", "Simulation",
             ],
             swiftSettings: strict + [.unsafeFlags(["-static-executable"])],
             linkerSettings: [
@@ -237,6 +238,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SandboxModelTests", dependencies: ["SandboxModel", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["SandboxModel", "Simulation", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "JailTests", dependencies: ["Jail", "CInitProtocol", "CSeccomp", "TestSupport"],

@@ -55,6 +55,7 @@ enum ImportTable {
         Row("CSQLite", .systemLibrary),
         Row("Store", .library, ["CSQLite", "LinuxKernel"]),
         Row("SandboxModel", .library),
+        Row("Simulation", .library, ["SandboxModel"]),
         Row("CArchive", .systemLibrary),
         Row("CLZ4", .systemLibrary),
         Row("CNettle", .systemLibrary),
@@ -95,6 +96,7 @@ enum ImportTable {
             [
                 "Console", "HostReport", "ImageStore", "SandboxModel", "Jail", "KVM",
                 "LinuxKernel", "MicroVM", "RPC", "ProtocolBuffers", "AgentAPI", "AgentViews",
+                "Simulation",
             ]),
     ]
 
