@@ -15,6 +15,11 @@ public struct DistributionPicture: Equatable, Sendable {
     /// So many colours can be told apart, by those who do not see all colours too.
     public static let mostSeries = 7
 
+    /// The colour of the series at this place.
+    static func color(_ place: Int) -> String {
+        PictureLayout.colors[place % PictureLayout.colors.count]
+    }
+
     public let title: String
     /// What was measured and how: the parameters of the measurement.
     public let subtitle: String

@@ -65,6 +65,10 @@ public enum PromisedNumbers {
     /// machine with the same kernel and initial files, at most.
     public static let microVMReadyToQEMU = 0.7
 
+    /// Starts that find nothing ready, of simulated functions with a steady or a bursty load, at
+    /// most, in hundredths, when making one takes 100 ms.
+    public static let pooledColdSharePercent = 0.01
+
     /// The file of `alcove-init`, stripped.
     public static let initFileKilobytes = 160
     /// What a running `alcove-init` holds of memory, shared pages included.

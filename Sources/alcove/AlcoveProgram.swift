@@ -40,6 +40,7 @@ enum AlcoveProgram {
             ("policy", { [PolicyCommand.declaration] }),
             ("doctor", { [DoctorCommand.declaration] }),
             ("bench", { [BenchCommand.declaration, AgentBenchCommand.declaration] }),
+            ("simulate", { SimulateCommand.declarations }),
             ("completion", { [CompletionCommand.declaration] }),
             ("version", { [VersionCommand.declaration] }),
         ]

@@ -12,7 +12,8 @@ import Testing
         "pause", "resume", "update", "top", "capacity", "drain", "info", "image import",
         "image ls", "image inspect", "image rm", "image prune", "image pin", "image unpin",
         "image fsck", "proxy vpc create", "proxy vpc ls", "proxy vpc rm", "proxy node attach",
-        "proxy node detach", "proxy stats", "proxy watch", "completion",
+        "proxy node detach", "proxy stats", "proxy watch", "simulate", "simulate fleet",
+        "completion",
     ]
 
     private func output(_ words: [String]) throws -> String {

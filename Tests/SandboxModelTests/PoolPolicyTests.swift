@@ -7,7 +7,7 @@ import Testing
 
     @Test("a function that nobody calls has the least, and one that was called has one ready")
     func beginning() {
-        var policy = PoolPolicy(.init(leadSeconds: 0.1, keepSeconds: 20))
+        var policy = PoolPolicy(.init(leadSeconds: 0.1, quietSeconds: 10, keepSeconds: 20))
         for _ in 0..<100 { policy.step(Observation(arrivals: 0, peak: 0)) }
         #expect(policy.decision.ready(busy: 0) == 0)
         policy.step(Observation(arrivals: 1, peak: 1))
@@ -41,7 +41,7 @@ import Testing
 
     @Test("calls at even intervals find one ready, and none is held in the pause between them")
     func periodic() {
-        var policy = PoolPolicy(.init(keepSeconds: 120))
+        var policy = PoolPolicy(.init(quietSeconds: 10, keepSeconds: 120))
         var missed: [Int] = []
         var ready = 0
         for second in 0..<36_000 {
