@@ -1,7 +1,7 @@
 /// Divides what a node's memory holds ready among its functions.
 ///
-/// Whoever asks for little gets it; what is left is divided evenly among those that ask for more, by
-/// memory. So a function in a burst takes nothing from one that is content with its share.
+/// Whoever asks for little gets it; what is left is divided evenly, by memory, among those that ask
+/// for more. So a function in a burst takes nothing from one that is content with its share.
 public enum PoolBudget {
     public struct Request: Hashable, Sendable {
         /// How many should be ready, and what each takes.

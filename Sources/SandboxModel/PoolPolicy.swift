@@ -154,7 +154,7 @@ extension PoolPolicy {
 
         public init(
             least: Int = 0, most: Int = 1000, leadSeconds: Double = 0.1,
-            tail: PoissonTail = .standard, holdSeconds: Int = 20, quietSeconds: Int = 60,
+            tail: PoissonTail = .standard, holdSeconds: Int = 20, quietSeconds: Int = 30,
             shrinkPart: Double = 0.125, keepSeconds: Int = 600, trendShare: Double = 2,
             burstShare: Double = 2, burstHalfLife: Double = 3600
         ) {

@@ -147,7 +147,7 @@ enum SimulateCommand {
             guard let value = Double(pair.value), change(&settings, pair.key, value) else {
                 throw parsed.refuse(
                     "policy", "`\(pair.key)` has no value `\(pair.value)`",
-                    hint: "as in tail=0.002, hold=20, quiet=60, keep=600, trend=2, burst=2 or"
+                    hint: "as in tail=0.002, hold=20, quiet=30, keep=600, trend=2, burst=2 or"
                         + " half-life=3600")
             }
         }
