@@ -28,8 +28,8 @@ struct MessageSchema {
     static let all: MessageSchema = {
         var schema = MessageSchema()
         for file in [
-            FileDescriptor.alcoveV1Types, .alcoveV1Sandboxes, .alcoveV1Images, .alcoveV1Node,
-            .alcoveV1Proxy,
+            FileDescriptor.alcoveV1Types, .alcoveV1Sandboxes, .alcoveV1Images, .alcoveV1Networks,
+            .alcoveV1Node, .alcoveV1Proxy,
         ] {
             do throws(WireError) {
                 try schema.add(file.bytes)

@@ -29,6 +29,10 @@ public enum PromisedNumbers {
     public static let agentStartMedianMilliseconds = 2
     public static let agentStartP99Milliseconds = 6
 
+    /// How much longer that takes with a network and a VPC that the node is in, at the median, at
+    /// most.
+    public static let networkStartExtraMilliseconds = 1
+
     /// Lives from Create to Delete with 16 in flight on two processors, at least.
     public static let agentSandboxesPerSecond = 300
 
