@@ -12,8 +12,10 @@ import Testing
         "pause", "resume", "update", "top", "capacity", "drain", "info", "image import",
         "image ls", "image inspect", "image rm", "image prune", "image pin", "image unpin",
         "image fsck", "proxy vpc create", "proxy vpc ls", "proxy vpc rm", "proxy node attach",
-        "proxy node detach", "proxy stats", "proxy watch", "simulate", "simulate fleet",
-        "completion",
+        "proxy node detach", "proxy inbound add", "proxy inbound rm", "proxy stats", "proxy watch",
+        "network status", "network show", "network set", "network attach", "network detach",
+        "network vpc join", "network vpc leave", "network vpc ls", "port-forward", "simulate",
+        "simulate fleet", "completion",
     ]
 
     private func output(_ words: [String]) throws -> String {

@@ -34,6 +34,7 @@ struct EgressRoleTests {
         #expect(holds(role, before: before, [peer(0, alive: false)]))
         #expect(holds(role, before: before, [peer(0, alive: false), peer(2, alive: true)]))
         #expect(holds(role, before: before, []))
+        #expect(holds(self.role(heard: [], isUplinkUp: false), before: before, []))
         let verdict = role.verdict(holds: before, peers: [peer(0, alive: true)], hasNodes: true)
         #expect(verdict.reason == "peer 0 is alive")
     }
@@ -71,7 +72,7 @@ struct EgressRoleTests {
     @Test("without an uplink nobody has them", arguments: [true, false])
     func uplink(before: Bool) {
         let role = role(0, heard: [true], isUplinkUp: false)
-        let verdict = role.verdict(holds: before, peers: [], hasNodes: true)
+        let verdict = role.verdict(holds: before, peers: [peer(1, alive: true)], hasNodes: true)
         #expect(verdict == .init(holds: false, reason: "the uplink is down"))
         #expect(!role.mayAnnounce(peers: []))
     }

@@ -47,6 +47,8 @@ struct EgressRole: Hashable, Sendable {
     ///   - holds: whether it has the addresses.
     ///   - hasNodes: whether anybody but proxies is to be heard.
     func verdict(holds: Bool, peers: [Peer], hasNodes: Bool) -> Verdict {
+        // They are nobody else's.
+        guard !peers.isEmpty else { return Verdict(holds: true, reason: "no other proxy has them") }
         guard isUplinkUp else { return Verdict(holds: false, reason: "the uplink is down") }
         if let better = peers.first(where: { $0.isAlive && $0.rank < rank }) {
             return Verdict(holds: false, reason: "\(better.name) is alive")

@@ -4,9 +4,12 @@ internal import LinuxKernel
 internal import Netlink
 
 /// Watches the other proxies of a VPC through its tunnel, and has the fixed addresses taken or
-/// given up by what it hears. Belongs to the loop's thread.
+/// given up by what it hears. And its uplink: without one, a proxy does not say that it is alive.
+/// Belongs to the loop's thread.
 final class PeerWatch: @unchecked Sendable {
     private static let interval = Duration.milliseconds(200)
+    /// Where there is nobody to ask.
+    private static let intervalAlone = Duration.seconds(1)
     /// One that is back is believed soon, however often it went: nodes and all proxies have to
     /// come to the same, and not long after each other.
     private static let rules = LivenessRules(mostAnswers: 2)
@@ -17,8 +20,9 @@ final class PeerWatch: @unchecked Sendable {
     private static let announcements: Set = [1, 2, 4, 8, 16, 32]
     private static let announcementsLater = 50
 
-    private let node: ProxyNode
-    private let managed: ManagedNetwork
+    // What it is part of lasts as long as the loop runs.
+    private unowned let node: ProxyNode
+    private unowned let managed: ManagedNetwork
     private var liveness: [IPv4Address: Liveness] = [:]
     private let content: [UInt8]
     private var role: EgressRole
@@ -46,6 +50,7 @@ final class PeerWatch: @unchecked Sendable {
     }
 
     private var id: String { managed.network.id }
+    private var isAlone: Bool { managed.network.peers.isEmpty }
 
     func begin() {
         open()
@@ -83,7 +88,7 @@ final class PeerWatch: @unchecked Sendable {
     }
 
     private func open() {
-        guard !isOpening else { return }
+        guard !isAlone, !isOpening else { return }
         isOpening = true
         let (host, id) = (node.host, id)
         node.offload { () throws(HostFailure) in
@@ -102,7 +107,8 @@ final class PeerWatch: @unchecked Sendable {
     // MARK: - Asking
 
     private func schedule() {
-        timer = node.loop.schedule(after: Self.interval) { [weak self] in self?.tick() }
+        let interval = isAlone ? Self.intervalAlone : Self.interval
+        timer = node.loop.schedule(after: interval) { [weak self] in self?.tick() }
     }
 
     private func tick() {
@@ -123,7 +129,11 @@ final class PeerWatch: @unchecked Sendable {
                 to: InternetAddress(other.tunnel.rawValue, port: 0))
         }
         // Whether it is cut off itself is known behind a look.
-        if isSilent || turn.isMultiple(of: Self.looksBetween) { look() } else { decide() }
+        if isAlone || isSilent || turn.isMultiple(of: Self.looksBetween) {
+            look()
+        } else {
+            decide()
+        }
         announce()
         schedule()
     }
@@ -226,7 +236,9 @@ final class PeerWatch: @unchecked Sendable {
         let isTime =
             Self.announcements.contains(announced)
             || announced.isMultiple(of: Self.announcementsLater)
-        guard managed.holds, managed.state == .ready, isTime, role.mayAnnounce(peers: peers) else {
+        guard !isAlone, managed.holds, managed.state == .ready, isTime,
+            role.mayAnnounce(peers: peers)
+        else {
             return
         }
         let (host, id) = (node.host, id)
@@ -241,7 +253,6 @@ final class PeerWatch: @unchecked Sendable {
 extension ProxyNode {
     /// Begins to watch the other proxies of a VPC that is whole, anew if it did already.
     func watchPeers(of managed: ManagedNetwork) {
-        guard !managed.network.peers.isEmpty else { return }
         managed.watch?.close()
         let watch = PeerWatch(managed, of: self)
         managed.watch = watch
