@@ -116,12 +116,16 @@ public final class ProxyProber {
         }
         let moment = old?.moment ?? Int(plan.number.rawValue) % Self.moments
         let tunnel = Tunnel(plan, moment: moment, socket: socket)
+        var rules = settings.rules
+        // Those of different ranks have an address together, which one of them takes when the other
+        // is silent: nodes have to come to the same as they, not later.
+        if Set(plan.proxies.map(\.rank)).count > 1 { rules.mostAnswers = rules.answers }
         let (silent, now) = (network.silentProxies(of: plan.number), MonotonicClock.nanoseconds)
         for proxy in plan.proxies {
             tunnel.liveness[proxy.address] =
                 old?.liveness[proxy.address]
                 ?? Liveness(
-                    settings.rules, isAlive: !silent.contains(proxy.address), at: now)
+                    rules, isAlive: !silent.contains(proxy.address), at: now)
         }
         old?.watch?.cancel()
         tunnels[plan.number] = tunnel

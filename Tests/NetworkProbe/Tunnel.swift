@@ -2,9 +2,8 @@ import HostNetwork
 import LinuxKernel
 import Netlink
 
-/// A compute node in the namespace that this program is started in, with one sandbox in a VPC,
-/// whose proxies it asks whether they are alive. It says what becomes of them, until its input
-/// ends.
+/// A compute node in the namespace that this program is started in, with one sandbox in a VPC. It
+/// asks the proxies whether they are alive, and says what becomes of them, until its input ends.
 struct Tunnel {
     private let network: HostNetwork
     private let path: String

@@ -10,7 +10,7 @@ struct EgressRoleTests {
 
     /// A role that has looked so often, and heard something each time or not.
     private func role(_ rank: UInt8 = 1, heard: [Bool], isUplinkUp: Bool = true) -> EgressRole {
-        var role = EgressRole(rank: rank)
+        var role = EgressRole(rank: rank, isTrusted: true)
         var received: UInt64 = 7
         role.look(received: received, isUplinkUp: isUplinkUp)
         for heard in heard {
@@ -51,6 +51,12 @@ struct EgressRoleTests {
             #expect(!role(heard: heard).mayAnnounce(peers: dead))
         }
         #expect(holds(role(heard: heard + [true]), before: false, dead))
+        var new = EgressRole(rank: 0, isTrusted: false)
+        #expect(!holds(new, before: false, [peer(1, alive: false)]))
+        for received in 0...UInt64(EgressRole.looksAfterQuiet) {
+            new.look(received: received, isUplinkUp: true)
+        }
+        #expect(holds(new, before: false, [peer(1, alive: false)]))
         // Another proxy is somebody; and without nodes there is nobody to be heard.
         #expect(
             holds(

@@ -122,9 +122,7 @@ struct FailoverTests {
         try client.waitForOutput("echo back")
     }
 
-    @Test(
-        "proxies with addresses of their own share the flows; one that dies leaves its to others"
-    )
+    @Test("proxies with addresses of their own share the flows, and one that dies leaves them")
     func own() throws {
         let scene = try FailoverScene(sharing: false)
         var greetings: Set<String> = []

@@ -28,7 +28,12 @@ struct EgressRole: Hashable, Sendable {
     private var distrust = 0
     private var received: UInt64?
 
-    init(rank: UInt8) { self.rank = rank }
+    /// - Parameter isTrusted: whether it is taken for one that is not cut off, before it has heard
+    ///   anything.
+    init(rank: UInt8, isTrusted: Bool) {
+        self.rank = rank
+        distrust = isTrusted ? 0 : Self.looksAfterQuiet
+    }
 
     /// - Parameter received: how many packets have come through the tunnel.
     mutating func look(received: UInt64, isUplinkUp: Bool) {

@@ -40,7 +40,8 @@ final class PeerWatch: @unchecked Sendable {
     init(_ managed: ManagedNetwork, of node: ProxyNode) {
         self.node = node
         self.managed = managed
-        role = EgressRole(rank: managed.network.rank)
+        // One that gave the addresses up has to hear something first, whichever program it is.
+        role = EgressRole(rank: managed.network.rank, isTrusted: managed.holds)
         var random = SystemRandomNumberGenerator()
         content = (0..<8).map { _ in UInt8.random(in: 0...255, using: &random) }
         let now = MonotonicClock.nanoseconds
