@@ -20,7 +20,7 @@ public struct NextHop: Hashable, Sendable {
 }
 
 /// Gateways among which flows are spread. A flow stays with its gateway while both last: when one
-/// comes back, it gets those that begin, and those that were silent for a time.
+/// comes back, it gets parts of them that were silent for a time, and after a longer one its share.
 public struct NextHopGroup: Hashable, Sendable {
     public var number: UInt32
     /// Numbers of gateways.
@@ -30,6 +30,8 @@ public struct NextHopGroup: Hashable, Sendable {
     private static let parts: UInt16 = 256
     /// After how many hundredths of a second without a packet a part may get another gateway.
     private static let patience: UInt32 = 12000
+    /// After how many of them parts are dealt out evenly whatever packets they have.
+    private static let longest: UInt32 = 60000
 
     public init(_ number: UInt32, of members: [UInt32]) {
         self.number = number
@@ -51,6 +53,7 @@ public struct NextHopGroup: Hashable, Sendable {
         writer.nest(12) {
             $0.attribute(1, Self.parts)
             $0.attribute(2, Self.patience)
+            $0.attribute(3, Self.longest)
         }
     }
 }
