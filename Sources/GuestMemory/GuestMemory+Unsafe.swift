@@ -19,8 +19,8 @@ public import LinuxKernel
     public static let gapEnd = GuestAddress(rawValue: 0x1_0000_0000)
 
     public let regions: [Region]
-    private let mapping: MemoryMapping
-    private let base: UnsafeMutableRawPointer
+    let mapping: MemoryMapping
+    let base: UnsafeMutableRawPointer
     /// The end of the first region, which most accesses are in: it begins at zero.
     private let lowEnd: UInt64
 

@@ -36,6 +36,15 @@ internal import CLinux
         try MemoryMapping(count: count, flags: 0x1, descriptor: file.rawValue)
     }
 
+    /// The content of a file, from its start: what is changed is this process's own and not the
+    /// file's. The file stays as it is meanwhile, and as long.
+    public static func changedPrivately(
+        of file: borrowing Descriptor, count: Int
+    ) throws(SystemCallError) -> MemoryMapping {
+        // MAP_PRIVATE | MAP_NORESERVE
+        try MemoryMapping(count: count, flags: 0x2 | 0x4000, descriptor: file.rawValue)
+    }
+
     private init(count: Int, flags: UInt64, descriptor: Int32) throws(SystemCallError) {
         // PROT_READ | PROT_WRITE
         let result = try checked(
@@ -116,6 +125,13 @@ internal import CLinux
         let place = address + UInt64(offset)
         if systemCall(__NR_madvise, place, UInt64(count), 9) == 0 { return }
         try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
+    }
+
+    /// Brings whole pages into memory: to be read, or this process's own to be written. It is
+    /// advice. Corresponds to `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`.
+    public borrowing func populate(from offset: Int, count: Int, toWrite: Bool) {
+        check(offset, count)
+        _ = systemCall(__NR_madvise, address + UInt64(offset), UInt64(count), toWrite ? 23 : 22)
     }
 
     private borrowing func check(_ offset: Int, _ size: Int) {

@@ -44,6 +44,71 @@ static inline void alcove_guest_store16_release(void *address, uint16_t value) {
 /// What was written before is seen before anything is read that comes after.
 static inline void alcove_guest_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
+/// Whether all of so many bytes are zero: a multiple of 64, at an address that is one of 8.
+static inline int alcove_guest_is_zero(const void *from, uint64_t count) {
+    const uint64_t *words = (const uint64_t *)from;
+    for (uint64_t index = 0; index < count / 8; index += 8) {
+        uint64_t bits = 0;
+        for (int word = 0; word < 8; word++)
+            bits |= words[index + word];
+        if (bits != 0)
+            return 0;
+    }
+    return 1;
+}
+
+static inline uint64_t alcove_rotated(uint64_t value, int by) {
+    return value << by | value >> (64 - by);
+}
+
+/// One step of the checksum below.
+static inline uint64_t alcove_checksum_round(uint64_t sum, uint64_t lane) {
+    return alcove_rotated(sum + lane * 0xc2b2ae3d27d4eb4f, 31) * 0x9e3779b185ebca87;
+}
+
+static inline uint64_t alcove_checksum_lane(const uint8_t *from) {
+    uint64_t lane;
+    memcpy(&lane, from, sizeof lane);
+    return lane;
+}
+
+/// XXH64 of bytes in memory: finds damage, and keeps nobody from making some.
+static inline uint64_t alcove_checksum(const void *bytes, uint64_t count, uint64_t seed) {
+    const uint64_t first = 0x9e3779b185ebca87, second = 0xc2b2ae3d27d4eb4f,
+                   third = 0x165667b19e3779f9, fourth = 0x85ebca77c2b2ae63,
+                   fifth = 0x27d4eb2f165667c5;
+    const uint8_t *from = (const uint8_t *)bytes;
+    uint64_t left = count, sum = seed + fifth;
+    if (left >= 32) {
+        uint64_t lanes[4] = {seed + first + second, seed + second, seed, seed - first};
+        for (; left >= 32; left -= 32, from += 32)
+            for (int lane = 0; lane < 4; lane++)
+                lanes[lane] =
+                    alcove_checksum_round(lanes[lane], alcove_checksum_lane(from + lane * 8));
+        sum = alcove_rotated(lanes[0], 1) + alcove_rotated(lanes[1], 7) +
+              alcove_rotated(lanes[2], 12) + alcove_rotated(lanes[3], 18);
+        for (int lane = 0; lane < 4; lane++)
+            sum = (sum ^ alcove_checksum_round(0, lanes[lane])) * first + fourth;
+    }
+    sum += count;
+    for (; left >= 8; left -= 8, from += 8)
+        sum = alcove_rotated(sum ^ alcove_checksum_round(0, alcove_checksum_lane(from)), 27) *
+                  first +
+              fourth;
+    if (left >= 4) {
+        uint32_t lane;
+        memcpy(&lane, from, sizeof lane);
+        sum = alcove_rotated(sum ^ lane * first, 23) * second + third;
+        left -= 4;
+        from += 4;
+    }
+    for (; left > 0; left--, from++)
+        sum = alcove_rotated(sum ^ *from * fifth, 11) * first;
+    sum = (sum ^ sum >> 33) * second;
+    sum = (sum ^ sum >> 29) * third;
+    return sum ^ sum >> 32;
+}
+
 static inline void alcove_guest_copy(void *to, const void *from, uint64_t count) {
     memcpy(to, from, count);
 }
