@@ -12,3 +12,15 @@ _Static_assert(offsetof(struct alcove_kvm_msrs, entries) == sizeof(struct kvm_ms
                "struct kvm_msrs");
 _Static_assert(offsetof(struct alcove_kvm_signal_mask, set) == sizeof(struct kvm_signal_mask),
                "struct kvm_signal_mask");
+
+// What stands in the files of snapshots.
+_Static_assert(sizeof(struct kvm_mp_state) == 4, "struct kvm_mp_state");
+_Static_assert(sizeof(struct kvm_xsave) == 4096, "struct kvm_xsave");
+_Static_assert(sizeof(struct kvm_xcrs) == 392, "struct kvm_xcrs");
+_Static_assert(sizeof(struct kvm_debugregs) == 128, "struct kvm_debugregs");
+_Static_assert(sizeof(struct kvm_lapic_state) == 1024, "struct kvm_lapic_state");
+_Static_assert(sizeof(struct kvm_vcpu_events) == 64, "struct kvm_vcpu_events");
+_Static_assert(sizeof(struct kvm_irqchip) == 520, "struct kvm_irqchip");
+_Static_assert(sizeof(struct kvm_pit_state2) == 112, "struct kvm_pit_state2");
+_Static_assert(sizeof(struct kvm_clock_data) == 48, "struct kvm_clock_data");
+_Static_assert(sizeof(struct kvm_msr_entry) == 16, "struct kvm_msr_entry");

@@ -3,7 +3,8 @@ internal import CKVM
 /// What a kernel's KVM may be able to do. Corresponds to `KVM_CAP_…`.
 public enum KVMCapability: Hashable, Sendable {
     case interruptController, userMemory, taskStatePages, identityMap, extendedCPUID, ioEvents,
-        irqEvents, intervalTimer, deadlineTimer
+        irqEvents, intervalTimer, deadlineTimer, immediateExit, extendedState, largeExtendedState,
+        extendedControl, processorEvents, debugRegisters, runState, clock, counterRate
 
     var number: UInt64 {
         let number: Int32 =
@@ -17,6 +18,15 @@ public enum KVMCapability: Hashable, Sendable {
             case .irqEvents: KVM_CAP_IRQFD
             case .intervalTimer: KVM_CAP_PIT2
             case .deadlineTimer: KVM_CAP_TSC_DEADLINE_TIMER
+            case .immediateExit: KVM_CAP_IMMEDIATE_EXIT
+            case .extendedState: KVM_CAP_XSAVE
+            case .largeExtendedState: KVM_CAP_XSAVE2
+            case .extendedControl: KVM_CAP_XCRS
+            case .processorEvents: KVM_CAP_VCPU_EVENTS
+            case .debugRegisters: KVM_CAP_DEBUGREGS
+            case .runState: KVM_CAP_MP_STATE
+            case .clock: KVM_CAP_ADJUST_CLOCK
+            case .counterRate: KVM_CAP_GET_TSC_KHZ
             }
         return UInt64(number)
     }
@@ -25,6 +35,12 @@ public enum KVMCapability: Hashable, Sendable {
     public static let needed: [KVMCapability] = [
         .interruptController, .userMemory, .taskStatePages, .identityMap, .extendedCPUID,
         .ioEvents, .irqEvents, .deadlineTimer,
+    ]
+
+    /// Those without which none is saved or put back.
+    public static let neededForSnapshots: [KVMCapability] = [
+        .immediateExit, .extendedState, .extendedControl, .processorEvents, .debugRegisters,
+        .runState, .clock, .counterRate,
     ]
 }
 
@@ -41,6 +57,15 @@ extension KVMCapability: CustomStringConvertible {
         case .irqEvents: "KVM_CAP_IRQFD: interrupts by descriptors"
         case .intervalTimer: "KVM_CAP_PIT2: an interval timer in the kernel"
         case .deadlineTimer: "KVM_CAP_TSC_DEADLINE_TIMER: a timer for each processor"
+        case .immediateExit: "KVM_CAP_IMMEDIATE_EXIT: an end of what a guest asked for"
+        case .extendedState: "KVM_CAP_XSAVE: the floating-point state"
+        case .largeExtendedState: "KVM_CAP_XSAVE2: a large floating-point state"
+        case .extendedControl: "KVM_CAP_XCRS: the extended control registers"
+        case .processorEvents: "KVM_CAP_VCPU_EVENTS: what is about to be delivered"
+        case .debugRegisters: "KVM_CAP_DEBUGREGS: the debug registers"
+        case .runState: "KVM_CAP_MP_STATE: whether a processor runs"
+        case .clock: "KVM_CAP_ADJUST_CLOCK: the guest's clock"
+        case .counterRate: "KVM_CAP_GET_TSC_KHZ: the rate of the time stamp counter"
         }
     }
 }

@@ -15,4 +15,17 @@ extension Descriptor {
             try control(number, UInt64(UInt(bitPattern: pointer)), name: name)
         }
     }
+
+    /// Makes a request with a structure of C in bytes, as many as the kernel reads or changes: who
+    /// asks gives that many.
+    @discardableResult
+    borrowing func request(
+        _ number: UInt64, with bytes: inout [UInt8], name: StaticString
+    ) throws(SystemCallError) -> Int64 {
+        // SAFETY: the address is used by one call and not kept; the bytes are as many as the
+        // structure has, which callers take from the kernel's own header.
+        try unsafe bytes.withUnsafeMutableBufferPointer { (buffer) throws(SystemCallError) in
+            try control(number, UInt64(UInt(bitPattern: buffer.baseAddress)), name: name)
+        }
+    }
 }

@@ -48,13 +48,33 @@ public struct System: ~Copyable {
 
     /// What the host can show a guest of its CPUs. Corresponds to `KVM_GET_SUPPORTED_CPUID`.
     public borrowing func supportedFeatures() throws(SystemCallError) -> CPUFeatures {
-        let memory = try MemoryMapping.anonymous(
-            count: Int(alcove_kvm_cpuid_entries)
-                + Int(CPUFeatures.largestCount) * Int(alcove_kvm_cpuid_entry_size))
+        let memory = try CPUFeatures.makeMemory()
         memory.store(CPUFeatures.largestCount, at: 0)
         try descriptor.control(
             UInt64(alcove_kvm_get_supported_cpuid), memory.address,
             name: "ioctl KVM_GET_SUPPORTED_CPUID")
         return CPUFeatures(memory: memory)
+    }
+
+    /// The model-specific registers that a guest's state has. Corresponds to
+    /// `KVM_GET_MSR_INDEX_LIST`.
+    public borrowing func modelRegisters() throws(SystemCallError) -> [UInt32] {
+        let most = ProcessorState.mostModelRegisters
+        // struct kvm_msr_list: their number, the numbers.
+        let list = try MemoryMapping.anonymous(count: 4 + most * 4)
+        list.store(UInt32(most), at: 0)
+        try descriptor.control(
+            UInt64(alcove_kvm_get_msr_index_list), list.address,
+            name: "ioctl KVM_GET_MSR_INDEX_LIST")
+        let count = min(most, Int(list.load(at: 0, as: UInt32.self)))
+        return (0..<count).map { list.load(at: 4 + $0 * 4) }
+    }
+
+    /// How many bytes the largest extended state of a guest has.
+    public borrowing func extendedStateBytes() -> Int {
+        let result = try? descriptor.control(
+            UInt64(alcove_kvm_check_extension), KVMCapability.largeExtendedState.number,
+            name: "ioctl KVM_CHECK_EXTENSION")
+        return min(Int(result ?? 0), ProcessorState.mostExtendedBytes)
     }
 }

@@ -51,6 +51,11 @@ public struct VirtualCPU: ~Copyable, Sendable {
         return exit
     }
 
+    /// Whether the next run gives back before the guest's next instruction.
+    borrowing func setImmediateExit(_ isWanted: Bool) {
+        shared.store(isWanted ? 1 as UInt8 : 0, at: Int(alcove_kvm_run_immediate_exit))
+    }
+
     private var exit: VirtualCPUExit {
         let reason = shared.load(at: Int(alcove_kvm_run_exit_reason), as: UInt32.self)
         switch Int32(truncatingIfNeeded: reason) {

@@ -92,6 +92,62 @@ public struct VirtualMachine: ~Copyable, Sendable {
             UInt64(alcove_kvm_ioeventfd), with: &request, name: "ioctl KVM_IOEVENTFD")
     }
 
+    // MARK: - Saving
+
+    /// What it has beside memory and processors, none of which runs.
+    public borrowing func save(hasIntervalTimer: Bool) throws(SystemCallError) -> MachineState {
+        var controllers: [[UInt8]] = []
+        for index in 0..<MachineState.controllers {
+            var bytes = [UInt8](repeating: 0, count: Int(alcove_kvm_irqchip_size))
+            bytes[0] = UInt8(index)
+            try read(.interruptController, into: &bytes)
+            controllers.append(bytes)
+        }
+        var timer: [UInt8]?
+        if hasIntervalTimer {
+            var bytes = [UInt8](repeating: 0, count: Int(alcove_kvm_pit_size))
+            try read(.intervalTimer, into: &bytes)
+            timer = bytes
+        }
+        var clock = kvm_clock_data()
+        try descriptor.request(
+            ProcessorRequest.clock.number, with: &clock, name: ProcessorRequest.clock.name)
+        guard
+            let state = MachineState(
+                interruptControllers: controllers, intervalTimer: timer, clock: clock.clock)
+        else { preconditionFailure("the kernel's structures have its sizes") }
+        return state
+    }
+
+    private borrowing func read(
+        _ request: ProcessorRequest, into bytes: inout [UInt8]
+    ) throws(SystemCallError) {
+        try descriptor.request(request.number, with: &bytes, name: request.name)
+    }
+
+    /// Becomes what another machine was, before its processors run. Corresponds to
+    /// `KVM_SET_IRQCHIP` and `KVM_SET_PIT2`.
+    public borrowing func loadControllers(of state: MachineState) throws(SystemCallError) {
+        for controller in state.interruptControllers {
+            var bytes = controller
+            try descriptor.request(
+                UInt64(alcove_kvm_set_irqchip), with: &bytes, name: "ioctl KVM_SET_IRQCHIP")
+        }
+        if var timer = state.intervalTimer {
+            try descriptor.request(
+                UInt64(alcove_kvm_set_pit), with: &timer, name: "ioctl KVM_SET_PIT2")
+        }
+    }
+
+    /// Lets the guest's clock go on where it stood: no timer of the guest's sees the time between.
+    /// Corresponds to `KVM_SET_CLOCK`.
+    public borrowing func loadClock(of state: MachineState) throws(SystemCallError) {
+        var clock = kvm_clock_data()
+        clock.clock = state.clock
+        try descriptor.request(
+            UInt64(alcove_kvm_set_clock), with: &clock, name: "ioctl KVM_SET_CLOCK")
+    }
+
     // MARK: - CPUs
 
     /// Corresponds to `KVM_CREATE_VCPU`.

@@ -100,7 +100,20 @@ public enum MonitorCalls {
         switch request {
         case .run: "the guest runs"
         case .tellOfPause: "the guest's clock learns of a pause"
-        case .registers: "where a guest was that could not go on"
+        case .registers: "where a guest is: one that could not go on, or that is saved"
+        case .runState: "whether a processor that is saved runs"
+        case .specialRegisters: "segments and control registers of one that is saved"
+        case .extendedState: "its floating point and vectors"
+        case .largeExtendedState: "the same, where it is a large one"
+        case .extendedControl: "which of that the guest uses"
+        case .debugRegisters: "its debug registers"
+        case .localInterrupts: "its local interrupt controller"
+        case .events: "what is about to be delivered to it"
+        case .modelRegisters: "its model-specific registers"
+        case .counterRate: "how fast its time stamp counter counts"
+        case .interruptController: "the interrupt controllers of a machine that is saved"
+        case .intervalTimer: "its interval timer"
+        case .clock: "its clock"
         }
     }
 

@@ -34,10 +34,32 @@ enum {
     alcove_kvm_set_signal_mask = KVM_SET_SIGNAL_MASK,
     alcove_kvm_clock_control = KVM_KVMCLOCK_CTRL,
     alcove_kvm_run = KVM_RUN,
+    alcove_kvm_get_msr_index_list = KVM_GET_MSR_INDEX_LIST,
+    alcove_kvm_get_msrs = KVM_GET_MSRS,
+    alcove_kvm_get_run_state = KVM_GET_MP_STATE,
+    alcove_kvm_set_run_state = KVM_SET_MP_STATE,
+    alcove_kvm_get_xsave = KVM_GET_XSAVE,
+    alcove_kvm_get_xsave2 = KVM_GET_XSAVE2,
+    alcove_kvm_set_xsave = KVM_SET_XSAVE,
+    alcove_kvm_get_xcrs = KVM_GET_XCRS,
+    alcove_kvm_set_xcrs = KVM_SET_XCRS,
+    alcove_kvm_get_debug_registers = KVM_GET_DEBUGREGS,
+    alcove_kvm_set_debug_registers = KVM_SET_DEBUGREGS,
+    alcove_kvm_get_events = KVM_GET_VCPU_EVENTS,
+    alcove_kvm_set_events = KVM_SET_VCPU_EVENTS,
+    alcove_kvm_get_tsc_rate = KVM_GET_TSC_KHZ,
+    alcove_kvm_set_tsc_rate = KVM_SET_TSC_KHZ,
+    alcove_kvm_get_irqchip = KVM_GET_IRQCHIP,
+    alcove_kvm_set_irqchip = KVM_SET_IRQCHIP,
+    alcove_kvm_get_pit = KVM_GET_PIT2,
+    alcove_kvm_set_pit = KVM_SET_PIT2,
+    alcove_kvm_get_clock = KVM_GET_CLOCK,
+    alcove_kvm_set_clock = KVM_SET_CLOCK,
 };
 
 /// Where the fields are in the page that the kernel shares for each virtual CPU.
 enum {
+    alcove_kvm_run_immediate_exit = offsetof(struct kvm_run, immediate_exit),
     alcove_kvm_run_exit_reason = offsetof(struct kvm_run, exit_reason),
     alcove_kvm_run_io_direction = offsetof(struct kvm_run, io.direction),
     alcove_kvm_run_io_size = offsetof(struct kvm_run, io.size),
@@ -67,6 +89,21 @@ struct alcove_kvm_msrs {
         uint32_t padding;
     } head;
     struct kvm_msr_entry entries[8];
+};
+
+/// Sizes of what is saved of a virtual CPU and of a machine.
+enum {
+    alcove_kvm_registers_size = sizeof(struct kvm_regs),
+    alcove_kvm_special_registers_size = sizeof(struct kvm_sregs),
+    alcove_kvm_run_state_size = sizeof(struct kvm_mp_state),
+    alcove_kvm_xsave_size = sizeof(struct kvm_xsave),
+    alcove_kvm_xcrs_size = sizeof(struct kvm_xcrs),
+    alcove_kvm_debug_registers_size = sizeof(struct kvm_debugregs),
+    alcove_kvm_lapic_size = sizeof(struct kvm_lapic_state),
+    alcove_kvm_events_size = sizeof(struct kvm_vcpu_events),
+    alcove_kvm_irqchip_size = sizeof(struct kvm_irqchip),
+    alcove_kvm_pit_size = sizeof(struct kvm_pit_state2),
+    alcove_kvm_clock_size = sizeof(struct kvm_clock_data),
 };
 
 /// `struct kvm_signal_mask` with the kernel's set of signals.
