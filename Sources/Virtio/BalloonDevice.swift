@@ -130,6 +130,25 @@ public final class BalloonDevice: VirtioDevice, @unchecked Sendable {
         heldStatistics = nil
     }
 
+    public func save(into writer: inout StateWriter) {
+        writer.put(targetPages)
+        writer.put(actualPages)
+        writer.put(heldStatistics != nil)
+        writer.put(heldStatistics ?? 0)
+    }
+
+    public func restore(
+        from reader: inout StateReader, _ link: DeviceLink?
+    ) throws(StateFault) {
+        targetPages = try reader.number()
+        let actual: UInt32 = try reader.number()
+        let holds = try reader.flag()
+        let head: UInt16 = try reader.number()
+        try begin(link)
+        actualPages = actual
+        heldStatistics = holds && link != nil ? head : nil
+    }
+
     public func configure(_ bytes: [UInt8], at offset: Int) {
         var actual = actualPages.littleEndianBytes
         for (index, byte) in bytes.enumerated() where (4..<8).contains(offset + index) {

@@ -130,6 +130,20 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
         waitingFlushes = []
     }
 
+    public func save(into writer: inout StateWriter) {
+        writer.put(shape.sectors)
+    }
+
+    public func restore(
+        from reader: inout StateReader, _ link: DeviceLink?
+    ) throws(StateFault) {
+        let sectors: UInt64 = try reader.number()
+        guard sectors == shape.sectors else {
+            throw .different("it has a disk of \(sectors) sectors, which has \(shape.sectors) here")
+        }
+        try begin(link)
+    }
+
     public func notified(_ queue: Int) throws(DeviceFault) {
         try serve()
     }
@@ -317,13 +331,26 @@ public final class BlockDevice: VirtioDevice, @unchecked Sendable {
 
     /// Gives back what the threads have done, and goes on with what waited for that.
     private func collect() throws(DeviceFault) {
+        try collectDone()
+        try serve()
+    }
+
+    private func collectDone() throws(DeviceFault) {
         guard let link, let work else { return }
         for done in work.takeDone() {
             inFlight -= 1
             try finish(done, link)
             if let change = done.change { try changeEnded(change, link) }
         }
-        try serve()
+    }
+
+    public func settle() throws(DeviceFault) {
+        // Flushes that waited begin when the last of what they waited for is done.
+        while let work, inFlight > 0 {
+            work.waitForAll()
+            try collectDone()
+        }
+        try link?.interruptIfWanted(0)
     }
 
     private func changeEnded(_ change: UInt64, _ link: DeviceLink) throws(DeviceFault) {

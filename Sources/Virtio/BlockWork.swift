@@ -18,6 +18,8 @@ final class BlockWork: Sendable {
         var isEnded = false
         /// Those which are at the guest's memory at this moment.
         var inMemory = 0
+        /// Those that were handed out and are not done.
+        var outstanding = 0
         /// No more than were handed out.
         var done: [BlockCompletion] = []
     }
@@ -40,7 +42,8 @@ final class BlockWork: Sendable {
         whenDone: @escaping @Sendable () -> Void
     ) -> Bool {
         // The device has no more of them at once than its queue holds.
-        workers.run(isBounded: false) { [self] in
+        state.with { $0.outstanding += 1 }
+        return workers.run(isBounded: false) { [self] in
             guard begin(touchesMemory) else { return }
             var completion = completion
             if !job() { completion.status = .failed }
@@ -59,6 +62,7 @@ final class BlockWork: Sendable {
     private func finish(_ completion: BlockCompletion, _ touchesMemory: Bool) -> Bool {
         let isFirst = state.with { state in
             if touchesMemory { state.inMemory -= 1 }
+            state.outstanding -= 1
             if state.isEnded { return false }
             state.done.append(completion)
             return state.done.count == 1
@@ -73,6 +77,11 @@ final class BlockWork: Sendable {
             state.done = []
             return done
         }
+    }
+
+    /// Waits until all that was handed out is done.
+    func waitForAll() {
+        state.wait { $0.outstanding == 0 ? () : nil }
     }
 
     /// Begins none of what waits any more, and waits for what is at the guest's memory.

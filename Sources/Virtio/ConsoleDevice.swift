@@ -80,6 +80,21 @@ public final class ConsoleDevice: VirtioDevice, @unchecked Sendable {
         input = []
     }
 
+    public func save(into writer: inout StateWriter) {
+        writer.put(columns)
+        writer.put(rows)
+        writer.put(input)
+    }
+
+    public func restore(
+        from reader: inout StateReader, _ link: DeviceLink?
+    ) throws(StateFault) {
+        columns = try reader.number()
+        rows = try reader.number()
+        input = try reader.piece(atMost: Self.mostInput)
+        try begin(link)
+    }
+
     public func notified(_ queue: Int) throws(DeviceFault) {
         guard let link else { return }
         switch queue {

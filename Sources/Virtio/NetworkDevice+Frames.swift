@@ -181,6 +181,8 @@ struct NetworkRoom {
     private(set) var parts = 0
 
     var isEmpty: Bool { count == 0 }
+    /// How many there are.
+    var buffers: Int { count }
 
     /// Adds one, and leaves another to be used again.
     mutating func append(_ chain: inout DescriptorChain) {

@@ -189,6 +189,26 @@ public final class NetworkDevice: VirtioDevice, @unchecked Sendable {
         updateWatch()
     }
 
+    /// Buffers that wait for a frame.
+    public func untouched(_ queue: Int) -> Int { queue == Queue.toGuest ? room.buffers : 0 }
+
+    public func save(into writer: inout StateWriter) {
+        writer.put(settings.address.bytes)
+        writer.put(settings.mtu ?? 0)
+    }
+
+    public func restore(
+        from reader: inout StateReader, _ link: DeviceLink?
+    ) throws(StateFault) {
+        let address = try reader.piece(atMost: 6)
+        let mtu: UInt16 = try reader.number()
+        // Its driver has read both.
+        guard address == settings.address.bytes, mtu == settings.mtu ?? 0 else {
+            throw .different("its link has another hardware address or packet size")
+        }
+        try begin(link)
+    }
+
     /// What the driver takes.
     private func offloads(_ link: DeviceLink) -> TapOffloads {
         guard link.has(Feature.guestChecksum) else { return [] }

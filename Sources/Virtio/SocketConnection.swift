@@ -136,6 +136,47 @@ final class SocketConnection {
         return header
     }
 
+    // MARK: - Saving
+
+    /// What both sides have counted. Nothing of the guest's is kept here.
+    func saveCounts(into writer: inout StateWriter) {
+        writer.put(allowance)
+        writer.put(forwarded)
+        writer.put(toldForwarded)
+        writer.put(sent)
+        writer.put(peerAllowance)
+        writer.put(peerForwarded)
+    }
+
+    /// Counts on from what was saved.
+    func restoreCounts(_ counts: SavedCounts) {
+        arrived = counts.forwarded
+        forwarded = counts.forwarded
+        toldForwarded = counts.toldForwarded
+        sent = counts.sent
+        peerAllowance = counts.peerAllowance
+        peerForwarded = counts.peerForwarded
+        if forwarded != toldForwarded { owed.insert(.creditUpdate) }
+    }
+
+    struct SavedCounts {
+        let allowance: UInt32
+        fileprivate let forwarded: UInt32
+        fileprivate let toldForwarded: UInt32
+        fileprivate let sent: UInt32
+        fileprivate let peerAllowance: UInt32
+        fileprivate let peerForwarded: UInt32
+
+        init(_ reader: inout StateReader) throws(StateFault) {
+            allowance = try reader.number()
+            forwarded = try reader.number()
+            toldForwarded = try reader.number()
+            sent = try reader.number()
+            peerAllowance = try reader.number()
+            peerForwarded = try reader.number()
+        }
+    }
+
     // MARK: - Ends
 
     /// Nothing goes to the guest any more.

@@ -107,10 +107,18 @@ extension SocketDevice {
     // MARK: - New connections of the guest's
 
     /// A socket that a port of the host's stands for; nothing where nobody listens.
-    func open(port: UInt32) -> Descriptor? {
+    ///
+    /// - Parameter bytes: what a program of this process had written already.
+    func open(port: UInt32, sending bytes: [UInt8] = []) -> Descriptor? {
         if let handler = handler(ofPort: port) {
             guard let (ours, theirs) = try? UnixSockets.makePair() else { return nil }
             let end = HandedDescriptor(theirs)
+            if !bytes.isEmpty {
+                // They fitted into such a socket before.
+                guard case .bytes(bytes.count) = UnixSockets.send(bytes, from: 0, to: theirs) else {
+                    return nil
+                }
+            }
             // Without the lock: it may want something of this device.
             link?.loop.enqueue {
                 if let descriptor = end.take() { handler(descriptor) }

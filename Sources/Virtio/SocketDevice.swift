@@ -222,8 +222,8 @@ public final class SocketDevice: VirtioDevice, @unchecked Sendable {
 
     /// What a new connection's guest may send without its being passed on. All together are
     /// bounded: those beyond what is much get little.
-    private func takeAllowance() -> UInt32 {
-        let allowance: UInt32 = promised < 16 << 20 ? 256 << 10 : 16 << 10
+    private func takeAllowance(_ given: UInt32?) -> UInt32 {
+        let allowance: UInt32 = given ?? (promised < 16 << 20 ? 256 << 10 : 16 << 10)
         promised += Int(allowance)
         return allowance
     }
@@ -234,13 +234,15 @@ public final class SocketDevice: VirtioDevice, @unchecked Sendable {
     /// Adds a connection and watches its socket. False where the host cannot.
     func add(
         _ ports: SocketPorts, _ descriptor: consuming Descriptor,
-        stage: SocketConnection.Stage, owed: SocketConnection.Owed, isGreeted: Bool = false
+        stage: SocketConnection.Stage, owed: SocketConnection.Owed, isGreeted: Bool = false,
+        counts: SocketConnection.SavedCounts? = nil
     ) -> SocketConnection? {
         guard let link else { return nil }
         let number = descriptor.rawValue
         let connection = SocketConnection(
-            ports, descriptor, stage: stage, owed: owed, allowance: takeAllowance(),
-            isGreeted: isGreeted)
+            ports, descriptor, stage: stage, owed: owed,
+            allowance: takeAllowance(counts?.allowance), isGreeted: isGreeted)
+        if let counts { connection.restoreCounts(counts) }
         do throws(SystemCallError) {
             connection.watch = try link.loop.watch(number, for: []) {
                 [weak self, weak connection] events in

@@ -62,19 +62,19 @@ struct TransportState {
     /// While the device works.
     var link: DeviceLink?
     private(set) var failure: DeviceFault?
-    private(set) var driverFeatures: UInt64 = 0
-    private var status: UInt32 = 0
-    private var deviceFeaturesSelect: UInt32 = 0
-    private var driverFeaturesSelect: UInt32 = 0
-    private var queueSelect: UInt32 = 0
-    private var queues: [QueueSetting]
+    var driverFeatures: UInt64 = 0
+    var status: UInt32 = 0
+    var deviceFeaturesSelect: UInt32 = 0
+    var driverFeaturesSelect: UInt32 = 0
+    var queueSelect: UInt32 = 0
+    var queues: [QueueSetting]
 
     init(_ device: any VirtioDevice) {
         self.device = device
         queues = device.queueSizes.map { QueueSetting(most: $0) }
     }
 
-    private var offered: UInt64 { device.features | Self.standard }
+    var offered: UInt64 { device.features | Self.standard }
 
     // MARK: - Reading
 
@@ -205,6 +205,8 @@ struct TransportState {
         driverFeatures & ~offered == 0 && driverFeatures & Self.modern != 0
     }
 
+    var usesEventIndex: Bool { driverFeatures & Self.eventIndex != 0 }
+
     func makeQueues(in memory: GuestMemory) throws(DeviceFault) -> [VirtQueue?] {
         var result: [VirtQueue?] = []
         for setting in queues {
@@ -216,9 +218,7 @@ struct TransportState {
                 throw .badQueueSize(setting.layout.size)
             }
             result.append(
-                try VirtQueue(
-                    setting.layout, in: memory,
-                    usesEventIndex: driverFeatures & Self.eventIndex != 0))
+                try VirtQueue(setting.layout, in: memory, usesEventIndex: usesEventIndex))
         }
         return result
     }

@@ -13,6 +13,8 @@ public struct VirtQueue: Sendable {
     public private(set) var nextUsed: UInt16
     /// Up to where the driver was asked whether it wants to be told.
     private var toldUsed: UInt16
+    /// Whether the driver was asked about all that was given back.
+    var isTold: Bool { toldUsed == nextUsed }
     /// A request has no more parts than the queue has descriptors, nor more bytes than this: a
     /// balloon's driver reports 32 pieces of 4 MiB at once. Nothing of that size is ever copied.
     static let mostBytes = 256 << 20

@@ -33,10 +33,40 @@ public protocol VirtioDevice: AnyObject {
     /// The driver begins anew, or the device failed: no memory of the guest is touched any more
     /// when this gives back. ``start(_:)`` may follow.
     func stop()
+
+    /// Ends what it began on other threads, and begins nothing. It works, and no processor runs.
+    /// Called on the loop's thread, which may wait.
+    func settle() throws(DeviceFault)
+    /// How many of the last requests that it took of a queue it has not used, and takes again.
+    func untouched(_ queue: Int) -> Int
+    /// Writes what its driver does not know. ``settle()`` was called before.
+    func save(into writer: inout StateWriter)
+    /// Goes on with what was saved of another one, in place of ``start(_:)``. Without a link the
+    /// driver was not ready.
+    func restore(from reader: inout StateReader, _ link: DeviceLink?) throws(StateFault)
 }
 
 extension VirtioDevice {
     public func configure(_ bytes: [UInt8], at offset: Int) throws(DeviceFault) {}
+    public func settle() throws(DeviceFault) {}
+    public func untouched(_ queue: Int) -> Int { 0 }
+    public func save(into writer: inout StateWriter) {}
+
+    public func restore(
+        from reader: inout StateReader, _ link: DeviceLink?
+    ) throws(StateFault) {
+        try begin(link)
+    }
+
+    /// Starts, if its driver was ready.
+    func begin(_ link: DeviceLink?) throws(StateFault) {
+        guard let link else { return }
+        do throws(DeviceFault) {
+            try start(link)
+        } catch {
+            throw .device(kind, error)
+        }
+    }
 }
 
 /// What a device that was started works with. Each start has one of its own.

@@ -139,6 +139,37 @@ public final class VirtioTransport: @unchecked Sendable {
         line.raise()
     }
 
+    // MARK: - Saving
+
+    /// Writes what the device and its driver have agreed on, while no processor runs. Called on the
+    /// loop's thread, which waits until nothing is in flight.
+    public func save(into writer: inout StateWriter) {
+        guarded { (state) throws(DeviceFault) in
+            if state.link != nil { try state.device.settle() }
+        }
+        let cause = cause.with { ($0.bits, $0.generation) }
+        state.with { $0.save(into: &writer, cause: cause) }
+    }
+
+    /// Goes on with what was saved of another one, before the guest runs.
+    public func restore(from reader: inout StateReader) throws(StateFault) {
+        let result = state.with { state in
+            Result { () throws(StateFault) in
+                try state.restore(from: &reader, in: memory) { features, queues in
+                    DeviceLink(self, memory, features: features, queues: queues)
+                }
+            }
+        }
+        let (bits, generation) = try result.get()
+        cause.with {
+            $0.bits = bits
+            $0.generation = generation
+        }
+        // An interrupt that was on its way, and doorbells that nobody had heard.
+        if bits != 0 { line.raise() }
+        if isRunning { for doorbell in doorbells { doorbell.raise() } }
+    }
+
     func notifyLater(_ queue: Int) {
         doorbells[queue].raise()
     }
