@@ -12,13 +12,17 @@ final class DeviceBus: Sendable {
     }
 
     private let transports: [VirtioTransport]
-    private let serial = Locked(SerialPort())
+    private let serial: Locked<SerialPort>
     private let console: GuestConsole?
 
-    init(_ transports: [VirtioTransport], console: GuestConsole?) {
+    init(_ transports: [VirtioTransport], serial: SerialPort, console: GuestConsole?) {
         self.transports = transports
+        self.serial = Locked(serial)
         self.console = console
     }
+
+    /// The serial port as it is now.
+    var serialPort: SerialPort { serial.with { $0 } }
 
     /// A guest reads or writes where no memory is.
     func access(_ access: VirtualCPUExit.MemoryAccess, of cpu: borrowing VirtualCPU) {

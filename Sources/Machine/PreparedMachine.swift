@@ -16,11 +16,13 @@ public struct PreparedMachine: ~Copyable {
 
     public let memory: GuestMemory
     public let configuration: MachineConfiguration
-    private let machine: VirtualMachine
+    let machine: VirtualMachine
     private let loop: EventLoop
-    private let processors: [VirtualProcessor]
-    private var transports: [VirtioTransport] = []
-    private var isLoaded = false
+    let processors: [VirtualProcessor]
+    private(set) var transports: [VirtioTransport] = []
+    private let facts: SavingFacts
+    var serial = SerialPort()
+    var isLoaded = false
 
     /// - Parameters:
     ///   - memory: new memory of that size, if it is nil.
@@ -29,14 +31,28 @@ public struct PreparedMachine: ~Copyable {
         _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop,
         memory given: GuestMemory? = nil
     ) throws(MachineError) {
+        try self.init(configuration, on: system, loop: loop, memory: given, of: nil)
+    }
+
+    init(
+        _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop,
+        memory given: GuestMemory?, of snapshot: Snapshot?
+    ) throws(MachineError) {
         try configuration.check()
         try Self.check(system, configuration)
         let memory: GuestMemory
         if let given { memory = given } else { memory = try Self.makeMemory(configuration) }
         do throws(SystemCallError) {
+            let facts = try SavingFacts(system)
             let machine = try Self.makeMachine(configuration, memory, system)
-            processors = try Self.makeProcessors(configuration.processors, machine, system)
+            processors =
+                if let snapshot {
+                    try Self.makeProcessors(of: snapshot, machine)
+                } else {
+                    try Self.makeProcessors(configuration.processors, machine, system)
+                }
             self.machine = machine
+            self.facts = facts
         } catch {
             throw .systemCall(error)
         }
@@ -95,7 +111,19 @@ public struct PreparedMachine: ~Copyable {
             try cpu.enableFastStrings()
             try cpu.resetFloatingPoint()
             try cpu.connectLocalInterrupts()
-            processors.append(VirtualProcessor(cpu, index: index))
+            processors.append(VirtualProcessor(cpu, index: index, features: features.entries()))
+        }
+        return processors
+    }
+
+    private static func makeProcessors(
+        of snapshot: Snapshot, _ machine: borrowing VirtualMachine
+    ) throws(SystemCallError) -> [VirtualProcessor] {
+        var processors: [VirtualProcessor] = []
+        for (index, saved) in snapshot.processors.enumerated() {
+            let cpu = try machine.createCPU(UInt32(index))
+            try cpu.setFeatures(try CPUFeatures(saved.features))
+            processors.append(VirtualProcessor(cpu, index: index, features: saved.features))
         }
         return processors
     }
@@ -263,13 +291,26 @@ public struct PreparedMachine: ~Copyable {
         onEnd: @escaping @Sendable (MachineEnd) -> Void
     ) throws(MachineError) -> RunningMachine {
         precondition(isLoaded, "there is something to run")
-        let bus = DeviceBus(transports, console: console)
-        let running = RunningMachine(machine, processors, transports, memory: memory)
+        let bus = DeviceBus(transports, serial: serial, console: console)
+        let running = RunningMachine(
+            machine, processors, transports, memory: memory, bus: bus,
+            configuration: configuration, facts: facts)
         do throws(SystemCallError) {
-            try running.start(isHeld: isHeld, on: bus, behind: fences, onEnd: onEnd)
+            try running.start(isHeld: isHeld, behind: fences, onEnd: onEnd)
         } catch {
             throw .systemCall(error)
         }
         return running
+    }
+}
+
+/// What is to be known when a machine is saved, which is asked for while this process may.
+struct SavingFacts {
+    let modelRegisters: [UInt32]
+    let extendedBytes: Int
+
+    init(_ system: borrowing System) throws(SystemCallError) {
+        modelRegisters = try system.modelRegisters()
+        extendedBytes = system.extendedStateBytes()
     }
 }

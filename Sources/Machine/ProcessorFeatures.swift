@@ -65,4 +65,46 @@ enum ProcessorFeatures {
             entry.ecx = entry.index
         }
     }
+
+    /// Where a table says what a processor can do, bit by bit.
+    private static let bits: [(function: UInt32, index: UInt32, register: String)] = [
+        (0x1, 0, "ecx"), (0x1, 0, "edx"), (0x7, 0, "ebx"), (0x7, 0, "ecx"), (0x7, 0, "edx"),
+        (0x7, 1, "eax"), (0x7, 1, "edx"), (0x7, 2, "edx"), (0xd, 0, "eax"), (0xd, 0, "edx"),
+        (0xd, 1, "eax"), (0x4000_0001, 0, "eax"), (0x8000_0001, 0, "ecx"),
+        (0x8000_0001, 0, "edx"), (0x8000_0007, 0, "edx"), (0x8000_0008, 0, "ebx"),
+    ]
+
+    /// What a guest was shown and this table has not, in words.
+    static func missing(
+        of shown: [CPUFeatures.Entry], in host: [CPUFeatures.Entry]
+    ) -> [String] {
+        var missing: [String] = []
+        let maker = { (entries: [CPUFeatures.Entry]) in
+            entries.first { $0.function == 0 }.map { [$0.ebx, $0.ecx, $0.edx] }
+        }
+        if maker(shown) != maker(host) { missing.append("the same maker") }
+        for place in bits {
+            let wanted = value(place, in: shown)
+            let lacking = wanted & ~value(place, in: host)
+            for bit in 0..<32 where lacking >> UInt32(bit) & 1 != 0 {
+                missing.append(
+                    "cpuid 0x\(String(place.function, radix: 16)).\(place.index)"
+                        + " \(place.register) bit \(bit)")
+            }
+        }
+        return missing
+    }
+
+    private static func value(
+        _ place: (function: UInt32, index: UInt32, register: String),
+        in entries: [CPUFeatures.Entry]
+    ) -> UInt32 {
+        let entry = entries.first { $0.function == place.function && $0.index == place.index }
+        return switch place.register {
+        case "eax": entry?.eax ?? 0
+        case "ebx": entry?.ebx ?? 0
+        case "ecx": entry?.ecx ?? 0
+        default: entry?.edx ?? 0
+        }
+    }
 }

@@ -8,15 +8,22 @@ public import Virtio
 public final class RunningMachine: Sendable {
     public let memory: GuestMemory
     public let transports: [VirtioTransport]
-    private let processors: [VirtualProcessor]
+    public let configuration: MachineConfiguration
+    let processors: [VirtualProcessor]
     /// Kept open while the guest may run.
-    private let machine: VirtualMachine
+    let machine: VirtualMachine
+    let bus: DeviceBus
+    let facts: SavingFacts
     private let hasEnded = Locked(false)
 
     init(
         _ machine: consuming VirtualMachine, _ processors: [VirtualProcessor],
-        _ transports: [VirtioTransport], memory: GuestMemory
+        _ transports: [VirtioTransport], memory: GuestMemory, bus: DeviceBus,
+        configuration: MachineConfiguration, facts: SavingFacts
     ) {
+        self.bus = bus
+        self.configuration = configuration
+        self.facts = facts
         self.machine = machine
         self.processors = processors
         self.transports = transports
@@ -24,7 +31,7 @@ public final class RunningMachine: Sendable {
     }
 
     func start(
-        isHeld: Bool, on bus: DeviceBus, behind fences: MonitorFences?,
+        isHeld: Bool, behind fences: MonitorFences?,
         onEnd: @escaping @Sendable (MachineEnd) -> Void
     ) throws(SystemCallError) {
         let first = fences?.first(on: .processor, threads: processors.count)

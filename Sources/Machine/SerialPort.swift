@@ -2,7 +2,7 @@
 ///
 /// What the guest writes goes to a sink at once; there is no input. It has no interrupt: drivers of
 /// a console poll.
-struct SerialPort {
+struct SerialPort: Hashable, Sendable {
     static let ports: ClosedRange<UInt16> = 0x3f8...0x3ff
 
     private var interruptEnable: UInt8 = 0
@@ -11,6 +11,27 @@ struct SerialPort {
     private var scratch: UInt8 = 0
     private var fifoControl: UInt8 = 0
     private var divisor: UInt16 = 0
+
+    init() {}
+
+    /// Of another one's ``state``; nil for what is none.
+    init?(_ state: [UInt8]) {
+        guard state.count == 7 else { return nil }
+        interruptEnable = state[0]
+        lineControl = state[1]
+        modemControl = state[2]
+        scratch = state[3]
+        fifoControl = state[4]
+        divisor = UInt16(state[5]) | UInt16(state[6]) << 8
+    }
+
+    /// All that a driver has set.
+    var state: [UInt8] {
+        [
+            interruptEnable, lineControl, modemControl, scratch, fifoControl,
+            UInt8(truncatingIfNeeded: divisor), UInt8(divisor >> 8),
+        ]
+    }
 
     private var isDivisorSelected: Bool { lineControl & 0x80 != 0 }
     private var isLoop: Bool { modemControl & 0x10 != 0 }

@@ -18,18 +18,28 @@ final class VirtualProcessor: Sendable {
         var thread: Int32?
         var entryTime: UInt64?
         var counters = ExitCounters()
+        /// To be done on the thread while it is paused.
+        var task: (@Sendable () -> Void)?
+    }
+
+    private enum Next {
+        case run, stop
+        case perform(@Sendable () -> Void)
     }
 
     /// Comes while the guest runs, to end the run.
     private static let kick = Signal.user1
 
     let index: Int
+    /// What its guest is shown of it.
+    let features: [CPUFeatures.Entry]
     private let cpu: VirtualCPU
     private let state = Locked(State())
 
-    init(_ cpu: consuming VirtualCPU, index: Int) {
+    init(_ cpu: consuming VirtualCPU, index: Int, features: [CPUFeatures.Entry]) {
         self.cpu = cpu
         self.index = index
+        self.features = features
     }
 
     /// Sets the processor up, before it is started.
@@ -37,6 +47,11 @@ final class VirtualProcessor: Sendable {
         _ body: (borrowing VirtualCPU) throws(SystemCallError) -> Void
     ) throws(SystemCallError) {
         try body(cpu)
+    }
+
+    /// Becomes what another one was, before it is started.
+    func load(_ state: ProcessorState) throws(ProcessorStateError) {
+        try cpu.load(state)
     }
 
     /// Starts the thread.
@@ -83,6 +98,19 @@ final class VirtualProcessor: Sendable {
         state.wait { $0.isPaused || $0.isGone ? () : nil }
     }
 
+    /// Does something on its thread, while it is paused, and waits for that. Nil when it is gone.
+    func perform<Result: Sendable>(
+        _ action: @escaping @Sendable (borrowing VirtualCPU) -> Result
+    ) -> Result? {
+        let result = Locked<Result?>(nil)
+        state.with { state in
+            state.task = { result.with { $0 = action(self.cpu) } }
+        }
+        state.signalAll()
+        state.wait { $0.task == nil || $0.isGone ? () : nil }
+        return result.with { $0 }
+    }
+
     /// Waits until its thread touches nothing any more.
     func waitUntilGone() {
         state.wait { $0.isGone || !$0.isStarted ? () : nil }
@@ -127,20 +155,47 @@ final class VirtualProcessor: Sendable {
     /// Waits while it is to be paused. False when it is to stop.
     private func mayGoOn() -> Bool {
         let wasPaused = state.with { $0.wanted == .paused }
-        let goesOn = state.wait { state -> Bool? in
+        while true {
+            switch next() {
+            case .run:
+                if wasPaused { cpu.tellOfPause() }
+                return true
+            case .stop: return false
+            case .perform(let task):
+                task()
+                state.with { $0.task = nil }
+                state.signalAll()
+            }
+        }
+    }
+
+    private func next() -> Next {
+        state.wait { state -> Next? in
             switch state.wanted {
             case .running:
                 state.isPaused = false
-                return true
-            case .stopped: return false
+                return .run
+            case .stopped: return .stop
             case .paused:
-                state.isPaused = true
-                self.state.signalAll()
-                return nil
+                if !state.isPaused {
+                    state.isPaused = true
+                    self.state.signalAll()
+                }
+                return state.task.map { .perform($0) }
             }
         }
-        if wasPaused, goesOn { cpu.tellOfPause() }
-        return goesOn
+    }
+
+    /// Ends what the guest asked for last, on the processor's thread, so that all of the guest is
+    /// in the kernel. Gives how the guest ended by that, if it did.
+    func completeExits(
+        of cpu: borrowing VirtualCPU, on bus: DeviceBus
+    ) throws(SystemCallError) -> MachineEnd? {
+        while true {
+            let exit = try cpu.completeExit()
+            if let end = handle(exit, on: bus) { return end }
+            if exit == .interrupted { return nil }
+        }
     }
 
     private func handle(_ exit: VirtualCPUExit, on bus: DeviceBus) -> MachineEnd? {

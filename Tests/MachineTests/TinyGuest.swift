@@ -53,6 +53,23 @@ struct TinyGuest {
         add([0xff, 0x05] + Self.little(UInt32(address)) + [0xeb, 0xf8])
     }
 
+    /// Gives registers values that no new processor has: general ones and a debug register.
+    mutating func setUpRegisters() {
+        // mov esi, 0x12345678; mov edi, 0x9abcdef0; mov ebp, esi
+        add([0xbe, 0x78, 0x56, 0x34, 0x12, 0xbf, 0xf0, 0xde, 0xbc, 0x9a, 0x89, 0xf5])
+        // mov dr0, esi
+        add([0x0f, 0x23, 0xc6])
+    }
+
+    /// Reads a number again and again, counts how often it was that number, and fails when it was
+    /// another one.
+    mutating func readAndCheck(_ address: UInt64, is value: UInt32, counting counter: UInt64) {
+        // again: mov eax, [address]; cmp eax, value; jne fail; inc dword [counter]; jmp again
+        add([0xa1] + Self.little(UInt32(address)) + [0x3d] + Self.little(value) + [0x75, 0x08])
+        add([0xff, 0x05] + Self.little(UInt32(counter)) + [0xeb, 0xec])
+        fail()
+    }
+
     /// Executes what is no instruction.
     mutating func fail() { add([0x0f, 0x0b]) }
 

@@ -1,0 +1,231 @@
+import Foundation
+import GuestMemory
+import KVM
+import LinuxKernel
+import TestSupport
+import Testing
+import Virtio
+
+@testable import Machine
+
+/// Machines of a few instructions that are saved and go on elsewhere.
+@Suite struct SnapshotTests {
+    private static let counter = GuestAddress(rawValue: 0x20_0000)
+
+    /// Two files without names.
+    final class Place {
+        let memory: Descriptor
+        let state: Descriptor
+
+        init() throws {
+            memory = try MemoryFile.make("memory")
+            state = try MemoryFile.make("state")
+        }
+
+        func files() throws -> SnapshotFiles {
+            SnapshotFiles(memory: try memory.duplicate(), state: try state.duplicate())
+        }
+
+        func bytes() throws -> [UInt8] {
+            try state.read(atMost: Snapshot.mostBytes, at: 0, subject: "state")
+        }
+    }
+
+    private func save(
+        _ running: RunningMachine, to place: Place, program: [UInt8] = []
+    ) throws -> Snapshot {
+        let workers = try Workers(threads: 1, queue: 4, named: "disk")
+        defer { workers.stop() }
+        running.pause()
+        return try running.save(to: place.files(), by: workers) { program }
+    }
+
+    /// A machine that goes on with a snapshot, with the devices given.
+    private func restore(
+        _ place: Place, in machine: TinyMachine, isHeld: Bool = false,
+        devices: [any VirtioDevice] = []
+    ) throws -> RunningMachine {
+        let files = try place.files()
+        let snapshot = try files.read()
+        var prepared = try PreparedMachine.restoring(
+            snapshot, from: files, on: System.open(), loop: machine.loop)
+        for device in devices { try prepared.attach(device) }
+        try prepared.restoreDevices(of: snapshot)
+        let ends = machine.ends
+        let loop = machine.loop
+        return try prepared.start(isHeld: isHeld, console: machine.console) { end in
+            ends.with { $0.append(end) }
+            loop.enqueue {}
+        }
+    }
+
+    @Test("a guest goes on where it was saved, in as many machines as are made", .needs(.kvm))
+    func goesOn() throws {
+        let place = try Place()
+        let machine = try TinyMachine()
+        var guest = TinyGuest()
+        guest.count(at: Self.counter.rawValue)
+        let running = try machine.start(guest, in: machine.prepare())
+        while try running.memory.load32(Self.counter) < 10 {}
+        let snapshot = try save(running, to: place, program: [1, 2, 3])
+        let value = try running.memory.load32(Self.counter)
+        #expect(snapshot.memory.pages < 10)
+        // It goes on itself, too, and its changes are not in the file.
+        running.resume()
+        while try running.memory.load32(Self.counter) < value + 10 {}
+        running.stop()
+
+        for _ in 0..<3 {
+            let clone = try TinyMachine()
+            let copy = try restore(place, in: clone, isHeld: true)
+            #expect(try copy.memory.load32(Self.counter) == value)
+            copy.resume()
+            while try copy.memory.load32(Self.counter) < value + 10 {}
+            copy.pause()
+            copy.stop()
+        }
+        #expect(try place.files().read() == snapshot)
+        #expect(snapshot.program == [1, 2, 3])
+        let memory = try GuestMemory.restored(from: place.memory, bytes: 4 << 20)
+        #expect(memory.summary() == snapshot.memory)
+    }
+
+    @Test("all that a processor is comes out of another one as it went in", .needs(.kvm))
+    func wholeState() throws {
+        let place = try Place()
+        let machine = try TinyMachine()
+        var guest = TinyGuest()
+        // Registers that are none of a new processor's, a debug register too.
+        guest.setUpRegisters()
+        guest.count(at: Self.counter.rawValue)
+        let running = try machine.start(guest, in: machine.prepare())
+        while try running.memory.load32(Self.counter) == 0, machine.ends.with({ $0.isEmpty }) {}
+        let first = try save(running, to: place)
+        running.stop()
+        let clone = try TinyMachine()
+        let copy = try restore(place, in: clone, isHeld: true)
+        let second = try save(copy, to: try Place())
+        copy.stop()
+
+        #expect(second.processors[0].features == first.processors[0].features)
+        for part in ProcessorState.Part.allCases {
+            #expect(
+                first.processors[0].state[part] == second.processors[0].state[part], "\(part)")
+        }
+        // What counts goes on; all the rest is the same.
+        let counting: Set<UInt32> = [0x10]
+        let (before, after) = (first.processors[0].state, second.processors[0].state)
+        #expect(before.modelRegisters.count == after.modelRegisters.count)
+        for (one, other) in zip(before.modelRegisters, after.modelRegisters)
+        where !counting.contains(one.number) {
+            #expect(one == other)
+        }
+        let counters = [before, after].map { state in
+            state.modelRegisters.first { $0.number == 0x10 }?.value ?? 0
+        }
+        #expect(counters[1] >= counters[0] && counters[0] > 0)
+        #expect(second.machine.interruptControllers == first.machine.interruptControllers)
+        #expect(second.machine.clock >= first.machine.clock)
+        #expect(second.memory == first.memory)
+    }
+
+    @Test("an access to a device that was under way ends before it is saved", .needs(.kvm))
+    func pendingAccess() throws {
+        // It reads a register of the device again and again, and keeps what it reads: a zero would
+        // be an answer that was lost.
+        let machine = try TinyMachine()
+        var guest = TinyGuest()
+        guest.readAndCheck(0xd000_0000, is: 0x7472_6976, counting: Self.counter.rawValue)
+        var prepared = try machine.prepare()
+        try prepared.attach(EntropyDevice())
+        var running = try machine.start(guest, in: prepared)
+        var value: UInt32 = 0
+        for _ in 0..<10 {
+            while try running.memory.load32(Self.counter) == value {}
+            let here = try Place()
+            _ = try save(running, to: here)
+            value = try running.memory.load32(Self.counter)
+            running.stop()
+            running = try restore(here, in: TinyMachine(), devices: [EntropyDevice()])
+            #expect(machine.ends.with { $0.isEmpty })
+        }
+        running.pause()
+        running.stop()
+    }
+
+    @Test("files that are not whole, or of something else, are refused", .needs(.kvm))
+    func refusals() throws {
+        let place = try Place()
+        let machine = try TinyMachine()
+        var guest = TinyGuest()
+        guest.count(at: Self.counter.rawValue)
+        var prepared = try machine.prepare()
+        try prepared.attach(EntropyDevice())
+        let running = try machine.start(guest, in: prepared)
+        let snapshot = try save(running, to: place)
+        running.stop()
+        let good = try place.bytes()
+        #expect(try Snapshot(good) == snapshot)
+
+        func refused(_ change: (inout [UInt8]) -> Void) -> SnapshotError? {
+            var bytes = good
+            change(&bytes)
+            do throws(SnapshotError) {
+                _ = try Snapshot(bytes)
+                return nil
+            } catch { return error }
+        }
+        #expect(refused { $0[0] = 0 } == .notOne)
+        #expect(refused { $0 = [] } == .notOne)
+        #expect(refused { $0[8] = 2 } == .unknownVersion(2))
+        #expect(refused { $0[100] ^= 1 } == .badChecksum)
+        #expect(refused { $0.removeLast() } == .damaged(.badLength))
+        #expect(refused { $0.append(0) } == .damaged(.badLength))
+
+        // Other devices.
+        #expect(throws: SnapshotError.otherDevices(saved: 1, here: 0)) {
+            _ = try restore(place, in: machine)
+        }
+        #expect(throws: SnapshotError.self) {
+            _ = try restore(place, in: machine, devices: [BalloonDevice()])
+        }
+        // A memory that is cut short, or of another snapshot.
+        let other = try Place()
+        let second = try TinyMachine()
+        let again = try second.start(guest, in: second.prepare())
+        _ = try save(again, to: other)
+        again.stop()
+        let mixed = SnapshotFiles(
+            memory: try other.memory.duplicate(), state: try place.state.duplicate())
+        #expect(throws: SnapshotError.otherMemory) { _ = try mixed.read() }
+        try place.memory.setSize(4 << 20)
+        #expect(throws: SnapshotError.otherMemory) { _ = try place.files().read() }
+    }
+
+    @Test("what a host's processors lack is named")
+    func features() {
+        let shown = [
+            CPUFeatures.Entry(
+                function: 0, index: 0, flags: 0, eax: 7, ebx: 1, ecx: 2, edx: 3),
+            CPUFeatures.Entry(
+                function: 7, index: 0, flags: 1, eax: 0, ebx: 0x1_0020, ecx: 0, edx: 0),
+        ]
+        #expect(ProcessorFeatures.missing(of: shown, in: shown).isEmpty)
+        let host = [
+            shown[0],
+            CPUFeatures.Entry(
+                function: 7, index: 0, flags: 1, eax: 0, ebx: 0x20, ecx: 1, edx: 0),
+        ]
+        #expect(ProcessorFeatures.missing(of: shown, in: host) == ["cpuid 0x7.0 ebx bit 16"])
+        #expect(ProcessorFeatures.missing(of: host, in: []).first == "the same maker")
+    }
+
+    @Test("the checksum is that of everybody else")
+    func checksum() {
+        #expect(Checksum.of([]) == 0xef46_db37_51d8_e999)
+        #expect(Checksum.of(Array("abc".utf8)) == 0x44bc_2cf5_ad77_0999)
+        #expect(
+            Checksum.of(Array("Nobody inspects the spammish repetition".utf8))
+                == 0xfbce_a83c_8a37_8bf1)
+    }
+}
