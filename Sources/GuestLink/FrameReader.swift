@@ -36,6 +36,9 @@ public struct FrameReader: Sendable {
         pending += bytes
     }
 
+    /// What came of a frame that is not whole.
+    public var rest: [UInt8] { Array(pending[start...]) }
+
     /// The next frame; nil when more bytes are needed.
     public mutating func next() throws(FrameFault) -> GuestFrame? {
         let rest = pending[start...]

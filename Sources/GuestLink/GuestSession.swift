@@ -66,13 +66,60 @@ public final class GuestSession {
         }
     }
 
-    /// Asks for the process. Its input is passed on from now on, if it has one.
-    public func start(_ start: GuestStart) throws(SystemCallError) {
-        send(.start(start))
-        guard start.hasInput, let input = streams.input else { return }
+    // MARK: - Saving
+
+    /// What is on its way in both directions: of a frame of the guest's that is not whole, and for
+    /// the guest.
+    public struct Remains: Hashable, Sendable {
+        public var received: [UInt8]
+        public var unsent: [UInt8]
+
+        public init(received: [UInt8] = [], unsent: [UInt8] = []) {
+            self.received = received
+            self.unsent = unsent
+        }
+    }
+
+    /// Reads all that there is, whether it can be passed on or not. What of it is output is this
+    /// session's, and no other one's that goes on with the guest.
+    public func drain() {
+        while end == nil,
+            case .bytes(let count) = UnixSockets.receive(connection.rawValue, into: &buffer)
+        {
+            guard count > 0 else {
+                finish(.lost)
+                break
+            }
+            reader.feed(buffer[..<count])
+            takeFrames()
+        }
+        passOn()
+    }
+
+    /// What another session with the same guest begins with.
+    public var remains: Remains {
+        Remains(received: reader.rest, unsent: Array(outgoing[sent...]))
+    }
+
+    /// Goes on where another session was.
+    public func goOn(with remains: Remains) {
+        reader.feed(remains.received[...])
+        outgoing += remains.unsent
+        flush()
+    }
+
+    /// Passes input on from now on to a process that runs already.
+    public func passInput() throws(SystemCallError) {
+        guard let input = streams.input else { return }
         takesInput = true
         inputWatch = try loop.watch(input, for: []) { [weak self] _ in self?.takeInput() }
         settle()
+    }
+
+    /// Asks for the process. Its input is passed on from now on, if it has one.
+    public func start(_ start: GuestStart) throws(SystemCallError) {
+        send(.start(start))
+        if start.hasInput { try passInput() }
     }
 
     public func send(_ frame: HostFrame) {

@@ -53,11 +53,14 @@ extension GuestMemory {
     /// So much goes into one call.
     private static let mostAtOnce = 1 << 20
 
-    /// Memory with the content of a file, which stays as it is: what the guest changes is its own.
-    public static func restored(
-        from file: borrowing Descriptor, bytes: UInt64
-    ) throws(SystemCallError) -> GuestMemory {
-        try GuestMemory(MemoryMapping.changedPrivately(of: file, count: Int(bytes)))
+    /// Room for memory that is to have the content of a file.
+    public static func room(bytes: UInt64) throws(SystemCallError) -> GuestMemory {
+        try GuestMemory(MemoryMapping.anonymous(count: Int(bytes)))
+    }
+
+    /// Takes the content of a file over, which stays as it is: what the guest changes is its own.
+    public func takeOver(_ file: borrowing Descriptor) throws(SystemCallError) {
+        try mapping.replace(byContentOf: file)
     }
 
     /// Writes what is not zero to an empty file, each page at its place. Nobody changes the memory

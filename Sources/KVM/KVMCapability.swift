@@ -4,7 +4,7 @@ internal import CKVM
 public enum KVMCapability: Hashable, Sendable {
     case interruptController, userMemory, taskStatePages, identityMap, extendedCPUID, ioEvents,
         irqEvents, intervalTimer, deadlineTimer, immediateExit, extendedState, largeExtendedState,
-        extendedControl, processorEvents, debugRegisters, runState, clock, counterRate
+        processorEvents, debugRegisters, runState, clock, counterRate
 
     var number: UInt64 {
         let number: Int32 =
@@ -21,7 +21,6 @@ public enum KVMCapability: Hashable, Sendable {
             case .immediateExit: KVM_CAP_IMMEDIATE_EXIT
             case .extendedState: KVM_CAP_XSAVE
             case .largeExtendedState: KVM_CAP_XSAVE2
-            case .extendedControl: KVM_CAP_XCRS
             case .processorEvents: KVM_CAP_VCPU_EVENTS
             case .debugRegisters: KVM_CAP_DEBUGREGS
             case .runState: KVM_CAP_MP_STATE
@@ -39,8 +38,8 @@ public enum KVMCapability: Hashable, Sendable {
 
     /// Those without which none is saved or put back.
     public static let neededForSnapshots: [KVMCapability] = [
-        .immediateExit, .extendedState, .extendedControl, .processorEvents, .debugRegisters,
-        .runState, .clock, .counterRate,
+        .immediateExit, .extendedState, .processorEvents, .debugRegisters, .runState, .clock,
+        .counterRate,
     ]
 }
 
@@ -60,7 +59,6 @@ extension KVMCapability: CustomStringConvertible {
         case .immediateExit: "KVM_CAP_IMMEDIATE_EXIT: an end of what a guest asked for"
         case .extendedState: "KVM_CAP_XSAVE: the floating-point state"
         case .largeExtendedState: "KVM_CAP_XSAVE2: a large floating-point state"
-        case .extendedControl: "KVM_CAP_XCRS: the extended control registers"
         case .processorEvents: "KVM_CAP_VCPU_EVENTS: what is about to be delivered"
         case .debugRegisters: "KVM_CAP_DEBUGREGS: the debug registers"
         case .runState: "KVM_CAP_MP_STATE: whether a processor runs"

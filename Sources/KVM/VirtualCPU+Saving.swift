@@ -96,6 +96,8 @@ extension VirtualCPU {
         _ part: ProcessorState.Part, of state: ProcessorState
     ) throws(SystemCallError) {
         var bytes = state[part]
+        // Of a processor that has none. One here that has some has not the other's features.
+        if part == .extendedControl, bytes.prefix(4).allSatisfy({ $0 == 0 }) { return }
         let request = part.setRequest
         try descriptor.request(request.number, with: &bytes, name: request.name)
     }

@@ -36,15 +36,6 @@ internal import CLinux
         try MemoryMapping(count: count, flags: 0x1, descriptor: file.rawValue)
     }
 
-    /// The content of a file, from its start: what is changed is this process's own and not the
-    /// file's. The file stays as it is meanwhile, and as long.
-    public static func changedPrivately(
-        of file: borrowing Descriptor, count: Int
-    ) throws(SystemCallError) -> MemoryMapping {
-        // MAP_PRIVATE | MAP_NORESERVE
-        try MemoryMapping(count: count, flags: 0x2 | 0x4000, descriptor: file.rawValue)
-    }
-
     private init(count: Int, flags: UInt64, descriptor: Int32) throws(SystemCallError) {
         // PROT_READ | PROT_WRITE
         let result = try checked(
@@ -125,6 +116,17 @@ internal import CLinux
         let place = address + UInt64(offset)
         if systemCall(__NR_madvise, place, UInt64(count), 9) == 0 { return }
         try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
+    }
+
+    /// Puts the content of a file, from its start, in the place of what is in the mapping: what is
+    /// changed is this process's own and not the file's. The file stays as it is meanwhile, and as
+    /// long.
+    public borrowing func replace(byContentOf file: borrowing Descriptor) throws(SystemCallError) {
+        // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE
+        try checked(
+            systemCall(
+                __NR_mmap, address, UInt64(count), 0x1 | 0x2, 0x2 | 0x10 | 0x4000,
+                UInt64(argument: file.rawValue)), "mmap")
     }
 
     /// Brings whole pages into memory: to be read, or this process's own to be written. It is

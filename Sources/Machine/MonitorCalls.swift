@@ -119,12 +119,15 @@ public enum MonitorCalls {
 
     private static let disk = [
         MonitorCall("preadv2", [.disk, .devices], for: "a disk is read"),
-        MonitorCall("pwritev2", [.disk], for: "a disk is written"),
-        MonitorCall("pwrite64", [.disk], for: "zeroes, on file systems that cannot clear a part"),
+        MonitorCall("pwritev2", [.disk], for: "a disk, or a snapshot's memory, is written"),
+        MonitorCall(
+            "pwrite64", [.disk],
+            for: "a snapshot's state; zeroes, on file systems that cannot clear a part"),
         MonitorCall(
             "fallocate", [.disk], [.has(argument: 1, 0x1, "FALLOC_FL_KEEP_SIZE")],
             for: "a part of a disk is given back or cleared"),
-        MonitorCall("fdatasync", [.disk], for: "a disk is flushed"),
+        MonitorCall("fdatasync", [.disk], for: "a disk, or a snapshot, is flushed"),
+        MonitorCall("close", [.disk, .devices], for: "a connection ends; a snapshot's file"),
     ]
 
     private static let devices: [MonitorCall] =
@@ -136,13 +139,13 @@ public enum MonitorCalls {
             ("getrandom", "random numbers for the guest"),
             ("accept4", "programs connect to the guest or to the control socket"),
             ("connect", "the guest connects to a program's socket"),
-            ("recvfrom", "to which port a program wants"),
+            ("recvfrom", "to which port a program wants; what a guest that is saved is to get"),
+            ("recvmsg", "what is asked on the control socket, and files that come with it"),
             ("sendto", "answers on sockets"),
             ("sendmsg", "what the guest sends"),
             ("readv", "what the guest is sent"),
             ("writev", "what the guest sends by its link"),
             ("shutdown", "one side of a connection ends"),
-            ("close", "a connection ends"),
             ("rt_sigaction", "ends as the workload did, by a signal"),
             ("rt_sigprocmask", "ends as the workload did, by a signal"),
             ("exit_group", "the monitor ends"),

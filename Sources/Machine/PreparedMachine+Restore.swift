@@ -5,58 +5,45 @@ internal import Virtio
 
 // A machine that goes on where another one was saved:
 //
-//     machine ► memory ► interrupt controllers ► processors ► their state ► devices attached
-//       ► devices' state ► clock ► threads, fences ► the guest's next instruction
+//     room for memory ► machine ► interrupt controllers ► processors ► devices attached   blank
+//       ► memory ► processors' state ► controllers' state ► devices' state ► clock    like the other
+//       ► threads, fences ► the guest's next instruction
 //
-// The memory comes before the interrupt controllers, or each waits for a grace period. A local
-// interrupt controller is one of a processor, and has to be there before the one that sends to it
-// is told what waits.
+// Room for the memory comes before the interrupt controllers, or each waits for a grace period;
+// what is in it may come later. A local interrupt controller is one of a processor, and has to be
+// there before the one that sends to it is told what waits.
 extension PreparedMachine {
-    /// Makes a machine of a snapshot. The devices are attached next, in the same order as before,
-    /// then ``restoreDevices(of:)``.
-    public static func restoring(
-        _ snapshot: Snapshot, from files: SnapshotFiles, on system: borrowing System,
-        loop: EventLoop
-    ) throws(SnapshotError) -> PreparedMachine {
+    /// A machine without anything in it, to become like one that was saved: ``adopt(_:from:)``. The
+    /// devices are attached before that, in the other one's order.
+    public static func blank(
+        _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop
+    ) throws(MachineError) -> PreparedMachine {
+        try configuration.check()
         for capability in KVMCapability.neededForSnapshots where !system.has(capability) {
-            throw .machine(.missingCapability(capability))
+            throw .missingCapability(capability)
         }
-        let missing = try missingFeatures(of: snapshot, on: system)
-        guard missing.isEmpty else { throw .missingFeatures(missing) }
-        let memory = try files.map(snapshot)
-        let prepared = try make(snapshot, memory, on: system, loop: loop)
-        try prepared.load(snapshot)
-        return prepared
+        let memory = try calling { () throws(SystemCallError) in
+            try GuestMemory.room(bytes: configuration.memoryBytes)
+        }
+        return try PreparedMachine(
+            configuration, on: system, loop: loop, memory: memory, isBlank: true)
     }
 
-    private static func make(
-        _ snapshot: Snapshot, _ memory: GuestMemory, on system: borrowing System, loop: EventLoop
-    ) throws(SnapshotError) -> PreparedMachine {
-        do throws(MachineError) {
-            return try PreparedMachine(
-                snapshot.configuration, on: system, loop: loop, memory: memory, of: snapshot)
-        } catch {
-            throw .machine(error)
-        }
-    }
-
-    private borrowing func load(_ snapshot: Snapshot) throws(SnapshotError) {
+    /// Becomes what was saved.
+    public mutating func adopt(
+        _ snapshot: Snapshot, from files: SnapshotFiles
+    ) throws(SnapshotError) {
+        try check(snapshot)
+        try RunningMachine.calling { () throws(SystemCallError) in try files.fill(memory) }
         for (processor, saved) in zip(processors, snapshot.processors) {
             do throws(ProcessorStateError) {
-                try processor.load(saved.state)
+                try processor.load(saved)
             } catch {
                 throw .processor(index: processor.index, error)
             }
         }
         try RunningMachine.calling { () throws(SystemCallError) in
             try machine.loadControllers(of: snapshot.machine)
-        }
-    }
-
-    /// Lets the devices that were attached go on as those of the snapshot, after the last one.
-    public mutating func restoreDevices(of snapshot: Snapshot) throws(SnapshotError) {
-        guard snapshot.deviceCount == transports.count else {
-            throw .otherDevices(saved: snapshot.deviceCount, here: transports.count)
         }
         do throws(StateFault) {
             var reader = StateReader(snapshot.devices)
@@ -72,15 +59,23 @@ extension PreparedMachine {
         isLoaded = true
     }
 
-    /// What this host's processors lack of what a snapshot's guest was shown.
-    private static func missingFeatures(
-        of snapshot: Snapshot, on system: borrowing System
-    ) throws(SnapshotError) -> [String] {
-        let features = try RunningMachine.calling { () throws(SystemCallError) in
-            try system.supportedFeatures()
+    private borrowing func check(_ snapshot: Snapshot) throws(SnapshotError) {
+        let (saved, here) = (snapshot.configuration, configuration)
+        guard saved.memoryBytes == here.memoryBytes else {
+            throw .otherConfiguration("\(saved.memoryBytes) bytes of memory")
         }
-        guard let shown = snapshot.processors.first?.features else { return [] }
-        ProcessorFeatures.fit(features, processor: 0, of: snapshot.processors.count)
-        return ProcessorFeatures.missing(of: shown, in: features.entries())
+        guard saved.processors == here.processors else {
+            throw .otherConfiguration("\(saved.processors) processors")
+        }
+        guard saved.hasIntervalTimer == here.hasIntervalTimer else {
+            throw .otherConfiguration(
+                saved.hasIntervalTimer ? "an interval timer" : "no interval timer")
+        }
+        guard snapshot.deviceCount == transports.count else {
+            throw .otherDevices(saved: snapshot.deviceCount, here: transports.count)
+        }
+        let missing = ProcessorFeatures.missing(
+            of: snapshot.processors[0].features, in: processors[0].features)
+        guard missing.isEmpty else { throw .missingFeatures(missing) }
     }
 }

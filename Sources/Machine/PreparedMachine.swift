@@ -31,12 +31,13 @@ public struct PreparedMachine: ~Copyable {
         _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop,
         memory given: GuestMemory? = nil
     ) throws(MachineError) {
-        try self.init(configuration, on: system, loop: loop, memory: given, of: nil)
+        try self.init(configuration, on: system, loop: loop, memory: given, isBlank: false)
     }
 
+    /// - Parameter isBlank: its processors are to become what others were.
     init(
         _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop,
-        memory given: GuestMemory?, of snapshot: Snapshot?
+        memory given: GuestMemory?, isBlank: Bool
     ) throws(MachineError) {
         try configuration.check()
         try Self.check(system, configuration)
@@ -45,12 +46,8 @@ public struct PreparedMachine: ~Copyable {
         do throws(SystemCallError) {
             let facts = try SavingFacts(system)
             let machine = try Self.makeMachine(configuration, memory, system)
-            processors =
-                if let snapshot {
-                    try Self.makeProcessors(of: snapshot, machine)
-                } else {
-                    try Self.makeProcessors(configuration.processors, machine, system)
-                }
+            processors = try Self.makeProcessors(
+                configuration.processors, machine, system, isBlank: isBlank)
             self.machine = machine
             self.facts = facts
         } catch {
@@ -100,30 +97,21 @@ public struct PreparedMachine: ~Copyable {
     }
 
     private static func makeProcessors(
-        _ count: Int, _ machine: borrowing VirtualMachine, _ system: borrowing System
+        _ count: Int, _ machine: borrowing VirtualMachine, _ system: borrowing System,
+        isBlank: Bool
     ) throws(SystemCallError) -> [VirtualProcessor] {
         let features = try system.supportedFeatures()
         var processors: [VirtualProcessor] = []
         for index in 0..<count {
             ProcessorFeatures.fit(features, processor: index, of: count)
             let cpu = try machine.createCPU(UInt32(index))
-            try cpu.setFeatures(features)
-            try cpu.enableFastStrings()
-            try cpu.resetFloatingPoint()
-            try cpu.connectLocalInterrupts()
+            if !isBlank {
+                try cpu.setFeatures(features)
+                try cpu.enableFastStrings()
+                try cpu.resetFloatingPoint()
+                try cpu.connectLocalInterrupts()
+            }
             processors.append(VirtualProcessor(cpu, index: index, features: features.entries()))
-        }
-        return processors
-    }
-
-    private static func makeProcessors(
-        of snapshot: Snapshot, _ machine: borrowing VirtualMachine
-    ) throws(SystemCallError) -> [VirtualProcessor] {
-        var processors: [VirtualProcessor] = []
-        for (index, saved) in snapshot.processors.enumerated() {
-            let cpu = try machine.createCPU(UInt32(index))
-            try cpu.setFeatures(try CPUFeatures(saved.features))
-            processors.append(VirtualProcessor(cpu, index: index, features: saved.features))
         }
         return processors
     }

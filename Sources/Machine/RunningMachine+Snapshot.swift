@@ -9,11 +9,14 @@ extension RunningMachine {
     ///
     /// - Parameters:
     ///   - workers: write to the files.
-    ///   - program: what the program around it keeps; asked for when the devices stand still.
+    ///   - quiet: called when the guest has nothing under way, before the devices are saved.
+    ///   - program: what the program around it keeps; asked for after that.
     public func save(
-        to files: SnapshotFiles, by workers: Workers, program: () -> [UInt8]
+        to files: SnapshotFiles, by workers: Workers, quiet: () -> Void = {},
+        program: () -> [UInt8]
     ) throws(SnapshotError) -> Snapshot {
         try completeExits()
+        quiet()
         var devices = StateWriter()
         for transport in transports { transport.save(into: &devices) }
         let processors = try saveProcessors()

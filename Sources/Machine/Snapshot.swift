@@ -1,4 +1,4 @@
-public import GuestMemory
+internal import GuestMemory
 public import KVM
 internal import LinuxKernel
 internal import Virtio
@@ -27,7 +27,7 @@ public struct Snapshot: Hashable, Sendable {
     /// Random, the same in both files.
     public let identity: [UInt8]
     public let configuration: MachineConfiguration
-    public let memory: SavedMemory
+    let memory: SavedMemory
     public let processors: [Processor]
     public let machine: MachineState
     /// One after the other, in the guest's order.
@@ -52,6 +52,13 @@ public struct Snapshot: Hashable, Sendable {
         self.serial = serial
         self.program = program
     }
+
+    /// How many pages of its memory are not zero.
+    public var storedPages: UInt64 { memory.pages }
+
+    /// The registers that the kernel names and did not tell: they are what they are in a new
+    /// processor.
+    public var untoldRegisters: [UInt32] { Set(processors.flatMap(\.state.untold)).sorted() }
 
     // MARK: - In a file
 

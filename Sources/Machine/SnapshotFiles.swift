@@ -65,13 +65,9 @@ public final class SnapshotFiles: Sendable {
         return snapshot
     }
 
-    /// The guest's memory: a guest's changes are its own.
-    func map(_ snapshot: Snapshot) throws(SnapshotError) -> GuestMemory {
-        do throws(SystemCallError) {
-            return try .restored(from: memory, bytes: snapshot.configuration.memoryBytes)
-        } catch {
-            throw .systemCall(error)
-        }
+    /// Gives a guest its memory: what it changes is its own.
+    func fill(_ memory: GuestMemory) throws(SystemCallError) {
+        try memory.takeOver(self.memory)
     }
 }
 

@@ -31,15 +31,14 @@ final class VirtualProcessor: Sendable {
     private static let kick = Signal.user1
 
     let index: Int
-    /// What its guest is shown of it.
-    let features: [CPUFeatures.Entry]
+    private let shown: Locked<[CPUFeatures.Entry]>
     private let cpu: VirtualCPU
     private let state = Locked(State())
 
     init(_ cpu: consuming VirtualCPU, index: Int, features: [CPUFeatures.Entry]) {
         self.cpu = cpu
         self.index = index
-        self.features = features
+        shown = Locked(features)
     }
 
     /// Sets the processor up, before it is started.
@@ -49,9 +48,18 @@ final class VirtualProcessor: Sendable {
         try body(cpu)
     }
 
+    /// What its guest is shown of it.
+    var features: [CPUFeatures.Entry] { shown.with { $0 } }
+
     /// Becomes what another one was, before it is started.
-    func load(_ state: ProcessorState) throws(ProcessorStateError) {
-        try cpu.load(state)
+    func load(_ saved: Snapshot.Processor) throws(ProcessorStateError) {
+        do throws(SystemCallError) {
+            try cpu.setFeatures(try CPUFeatures(saved.features))
+        } catch {
+            throw .systemCall(error)
+        }
+        try cpu.load(saved.state)
+        shown.with { $0 = saved.features }
     }
 
     /// Starts the thread.

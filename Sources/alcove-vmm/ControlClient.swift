@@ -15,10 +15,11 @@ enum ControlFlags {
             Argument(
                 "WORD",
                 help:
-                    "start, state, machine, pause, resume, stop, statistics, balloon, limits, disk,"
-                    + " processes"),
+                    "start, begin, state, machine, pause, resume, stop, statistics, balloon,"
+                    + " limits, disk, processes, snapshot, restore"),
             Argument(
-                "NAME=VALUE", required: false, repeatable: true, help: "what it is done with"),
+                "NAME=VALUE", required: false, repeatable: true,
+                help: "what it is done with; a folder, for snapshot and restore"),
         ])
 }
 
@@ -29,15 +30,75 @@ enum ControlClient {
     static func run(_ parsed: ParsedCommand) throws -> Int32 {
         let socket = try UnixSockets.make()
         try UnixSockets.connect(socket, to: parsed.string("control") ?? "")
+        let word = parsed.argument("WORD") ?? ""
+        var arguments = parsed.arguments("NAME=VALUE")
+        var folder: String?
+        if ["snapshot", "restore"].contains(word) {
+            guard arguments.count == 1 else { throw FlagError("`\(word)` needs a folder") }
+            folder = arguments.removeFirst()
+        }
         var request = JSONObject()
-        request["do"] = .string(parsed.argument("WORD") ?? "")
-        for pair in parsed.arguments("NAME=VALUE") {
+        request["do"] = .string(word)
+        for pair in arguments {
             let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2 else { throw FlagError("an argument is no NAME=VALUE") }
             request[parts[0]] = Int64(parts[1]).map { JSONValue($0) } ?? .string(parts[1])
         }
-        try socket.writeAll(
-            Array((JSONWriter.text(.object(request)) + "\n").utf8))
+        switch (word, folder) {
+        case ("snapshot", let folder?): return try snapshot(to: folder, request, on: socket)
+        case (_, let folder?):
+            for name in [SnapshotFolder.memory, SnapshotFolder.state] {
+                let file = try Files.open("\(folder)/\(name)", .readOnly)
+                guard try pass(file, as: name, on: socket) else { return 1 }
+            }
+        default: break
+        }
+        return try ask(request, on: socket, shows: true) ? 0 : 1
+    }
+
+    /// The folder is there when all of it is.
+    private static func snapshot(
+        to path: String, _ request: JSONObject, on socket: borrowing Descriptor
+    ) throws -> Int32 {
+        let names = [SnapshotFolder.memory, SnapshotFolder.state]
+        let folder = try NewFolder.make(path, files: names)
+        do {
+            for name in names {
+                guard try pass(folder.make(name), as: name, on: socket) else {
+                    folder.abandon()
+                    return 1
+                }
+            }
+            guard try ask(request, on: socket, shows: true) else {
+                folder.abandon()
+                return 1
+            }
+        } catch {
+            folder.abandon()
+            throw error
+        }
+        try folder.finish()
+        return 0
+    }
+
+    /// Whether the monitor took the file.
+    private static func pass(
+        _ file: borrowing Descriptor, as name: String, on socket: borrowing Descriptor
+    ) throws -> Bool {
+        let line = JSONWriter.text(["do": "file", "as": .string(name)]) + "\n"
+        try MessageSockets.send(Array(line.utf8), passing: [file.rawValue], to: socket)
+        return try readAnswer(socket, shows: false)
+    }
+
+    private static func ask(
+        _ request: JSONObject, on socket: borrowing Descriptor, shows: Bool
+    ) throws -> Bool {
+        try socket.writeAll(Array((JSONWriter.text(.object(request)) + "\n").utf8))
+        return try readAnswer(socket, shows: shows)
+    }
+
+    /// Whether it says that it is done. One that says why not is shown in any case.
+    private static func readAnswer(_ socket: borrowing Descriptor, shows: Bool) throws -> Bool {
         var answer: [UInt8] = []
         while answer.last != 0x0a, answer.count < mostAnswer {
             var interests = [Readiness.Interest(socket.rawValue)]
@@ -46,8 +107,8 @@ enum ControlClient {
             if more.isEmpty { break }
             answer += more
         }
-        StandardStream.output.write(answer)
-        let value = try? JSONReader.read(answer.dropLast().map { $0 })
-        return value?["ok"]?.bool == true ? 0 : 1
+        let isDone = (try? JSONReader.read(answer.dropLast().map { $0 }))?["ok"]?.bool == true
+        if shows || !isDone { StandardStream.output.write(answer) }
+        return isDone
     }
 }

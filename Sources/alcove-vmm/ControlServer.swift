@@ -43,7 +43,10 @@ final class ControlConnection {
     private unowned let monitor: Monitor
     private var watch: Watch?
     private var received: [UInt8] = []
-    private var buffer = [UInt8](repeating: 0, count: 4096)
+    private static let mostRead = 4096
+    /// Files that came, by what they are for.
+    private var files: [String: PassedFile] = [:]
+    private var passed: PassedFile?
     var onEnd: ((ControlConnection) -> Void)?
 
     init(_ socket: consuming Descriptor, _ monitor: Monitor) {
@@ -58,12 +61,15 @@ final class ControlConnection {
     }
 
     private func receive() {
-        switch UnixSockets.receive(socket.rawValue, into: &buffer) {
-        case .bytes(0), .failed: end()
-        case .bytes(let count):
-            received += buffer[..<count]
+        do throws(SystemCallError) {
+            guard let message = try MessageSockets.receive(from: socket, atMost: Self.mostRead)
+            else { return }
+            if message.bytes.isEmpty { return end() }
+            received += message.bytes
+            if let file = message.takeDescriptor() { passed = PassedFile(file) }
             takeLines()
-        case .wouldBlock: break
+        } catch {
+            end()
         }
     }
 
@@ -99,8 +105,10 @@ final class ControlConnection {
         guard let request = try? JSONReader.read(line, limits: JSONLimits(size: Self.mostLine)),
             let word = request["do"]?.string
         else { return refuse("a line is no object with a text `do`") }
-        guard let machine = monitor.machine else { return refuse("the guest does not run yet") }
-        if monitor.isHeld, ["pause", "resume"].contains(word) {
+        if word == "file" { return takeFile(request) }
+        if word == "state" { return answer(["ok": true, "state": .string(monitor.stateName)]) }
+        guard let machine = monitor.machine else { return takeBlank(word) }
+        if monitor.isHeld, ["pause", "resume", "snapshot"].contains(word) {
             return refuse("the guest is held: `start` it first")
         }
         switch word {
@@ -108,7 +116,13 @@ final class ControlConnection {
             guard monitor.isHeld else { return refuse("the guest was started already") }
             monitor.startGuest()
             answer(["ok": true])
-        case "state": answer(["ok": true, "state": .string(monitor.stateName)])
+        case "snapshot": snapshot()
+        case "begin":
+            guard monitor.isReady, !monitor.isWorkloadStarted else {
+                return refuse("the guest is not ready yet, or was told to begin")
+            }
+            monitor.startWorkload()
+            answer(["ok": true])
         case "machine": answer(monitor.size)
         case "processes":
             guard let most = request["most"]?.uint64.flatMap({ Int32(exactly: $0) }), most >= 2,
@@ -128,6 +142,60 @@ final class ControlConnection {
             monitor.stop()
         case "statistics": tellStatistics()
         default: refuseUnlessDevices(word, request)
+        }
+    }
+
+    /// Of a machine that waits for a snapshot.
+    private func takeBlank(_ word: String) {
+        guard word == "restore", monitor.blank != nil else {
+            return refuse("the guest does not run yet")
+        }
+        guard let files = takeFiles() else {
+            return refuse("no `memory` and `state` were passed")
+        }
+        do {
+            try monitor.restore(from: files)
+            answer(["ok": true])
+        } catch {
+            refuse("\(error)")
+            monitor.end(.failed("\(error)"))
+        }
+    }
+
+    // MARK: - Snapshots
+
+    /// A file that came with the line.
+    private func takeFile(_ request: JSONValue) {
+        guard let name = request["as"]?.string, PassedFile.names.contains(name),
+            let file = passed.take()
+        else { return refuse("`as` says what a file is for, which comes with the line") }
+        files[name] = file
+        answer(["ok": true])
+    }
+
+    private func takeFiles() -> SnapshotFiles? {
+        guard let memory = files.removeValue(forKey: SnapshotFolder.memory)?.take(),
+            let state = files.removeValue(forKey: SnapshotFolder.state)?.take()
+        else { return nil }
+        return SnapshotFiles(memory: memory, state: state)
+    }
+
+    private func snapshot() {
+        guard let files = takeFiles() else {
+            return refuse("no `memory` and `state` were passed")
+        }
+        monitor.save(to: files) { [weak self] result in
+            do throws(SnapshotError) {
+                let snapshot = try result.get()
+                self?.answer([
+                    "ok": true, "pages": JSONValue(snapshot.storedPages),
+                    "memory_bytes": JSONValue(snapshot.configuration.memoryBytes),
+                    "untold_registers": JSONValue(
+                        snapshot.untoldRegisters.map { String($0, radix: 16) }),
+                ])
+            } catch {
+                self?.refuse("\(error)")
+            }
         }
     }
 
@@ -157,6 +225,18 @@ final class ControlConnection {
             tell(guest)
         }
     }
+}
+
+/// A file that came by the control socket.
+private final class PassedFile {
+    static let names = [SnapshotFolder.memory, SnapshotFolder.state, SnapshotFolder.workingSet]
+    private var file: Descriptor?
+
+    init(_ file: consuming Descriptor) {
+        self.file = .some(file)
+    }
+
+    func take() -> Descriptor? { file.take() }
 }
 
 /// Why something was not done.

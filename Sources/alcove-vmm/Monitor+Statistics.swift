@@ -5,6 +5,7 @@ internal import Machine
 // What a monitor tells of itself and of its guest.
 extension Monitor {
     var stateName: String {
+        if blank != nil { return "blank" }
         if isHeld { return "held" }
         if isPaused { return "paused" }
         return isReady ? "running" : "booting"
@@ -12,7 +13,7 @@ extension Monitor {
 
     /// What the guest was made with.
     var size: JSONValue {
-        let machine = options.machine
+        let machine = machine?.configuration ?? options.machine
         return [
             "ok": true, "memory_bytes": JSONValue(machine.memoryBytes),
             "processors": JSONValue(machine.processors),

@@ -19,19 +19,24 @@ final class Monitor {
     let options: RunOptions
     let loop: EventLoop
     let timeline: Timeline
-    private let reporter: Reporter
+    let reporter: Reporter
     private let terminal: RawTerminal?
     let console: GuestConsole
     private(set) var machine: RunningMachine?
     private(set) var session: GuestSession?
+    /// Ready to become the machine of a snapshot.
+    var blank: PreparedMachine?
+    /// Of the snapshot that it goes on with, until it does.
+    var restored: MonitorState?
     var devices = MonitorDevices()
     let fences: MonitorFences
     private(set) var outcome: Outcome?
     var isPaused = false
-    private(set) var mostProcesses: Int32?
+    var mostProcesses: Int32?
     /// All is ready, and the guest waits for word to begin.
     private(set) var isHeld = false
-    private(set) var isReady = false
+    var isReady = false
+    var isWorkloadStarted = false
     /// Who asked for the guest's statistics, and has no answer yet.
     private var askers: [(GuestStatistics) -> Void] = []
 
@@ -86,32 +91,55 @@ final class Monitor {
         let signals = SignalRelay(loop) { [weak self] in self?.take($0) }
         try signals.begin()
         devices.signals = signals
+        switch options.origin {
+        case .kernel: try boot()
+        case .snapshot(let folder):
+            let files = try SnapshotFolder.open(folder)
+            let snapshot = try files.read()
+            timeline.reached(.snapshotRead)
+            try restore(makeBlank(snapshot.configuration), snapshot, from: files)
+        case .laterSnapshot: try awaitSnapshot()
+        }
+    }
+
+    private func boot() throws {
         let kernelFile = try Files.open(options.kernel, .readOnly)
         let kernel = try KernelFile.read(kernelFile)
         let files: Descriptor? = try Files.open(options.initialFiles, .readOnly)
         var prepared = try PreparedMachine(
             options.machine, on: System.open(), loop: loop)
         timeline.reached(.machineMade)
-        try devices.attach(options, to: &prepared) { [weak self] in self?.take(link: $0) }
-        if options.console == .virtio { try devices.attachConsole(console, to: &prepared) }
-        timeline.reached(.devicesAttached)
+        try attachDevices(to: &prepared)
         try prepared.load(
             kernel, from: kernelFile, initialFileSystem: files,
             words: KernelCommandLine.words(options),
             arguments: KernelCommandLine.arguments(options),
             by: options.way)
         timeline.reached(.kernelLoaded)
-        if let path = options.control {
+        try launch(prepared)
+    }
+
+    func attachDevices(to prepared: inout PreparedMachine) throws {
+        try devices.attach(options, to: &prepared) { [weak self] in self?.take(link: $0) }
+        if options.console == .virtio { try devices.attachConsole(console, to: &prepared) }
+        timeline.reached(.devicesAttached)
+    }
+
+    /// Puts the fences up around a machine that is whole, and starts it.
+    func launch(_ prepared: consuming PreparedMachine) throws {
+        if devices.control == nil, let path = options.control {
             devices.control = try ControlServer(path, self)
         }
         // Everything is open that ever will be.
         try fences.refuseFiles()
-        try devices.startThreads(options, behind: fences)
+        try devices.startThreads(
+            forProcessors: prepared.configuration.processors, behind: fences)
         timeline.reached(.filesRefused)
         let ends = GuestEnds()
         ends.onEnd = { [weak self] in self?.guestEnded($0, at: $1) }
         machine = try prepared.start(
-            isHeld: options.isHeld, console: options.console == .none ? nil : console,
+            isHeld: options.isHeld || restored != nil,
+            console: options.console == .none ? nil : console,
             fences: fences, onEnd: onEnd(ends))
         isHeld = options.isHeld
         timeline.reached(isHeld ? .held : .processorsStarted)
@@ -123,7 +151,7 @@ final class Monitor {
     func startGuest() {
         timeline.reached(.startAsked)
         isHeld = false
-        machine?.resume()
+        if restored == nil { machine?.resume() } else { goOn() }
     }
 
     /// What a processor's thread does when the guest has ended.
@@ -161,6 +189,10 @@ final class Monitor {
         self.session = session
         do throws(SystemCallError) {
             try session.begin()
+            guard let restored else { return }
+            session.goOn(with: restored.remains)
+            if isWorkloadStarted, options.start.hasInput { try session.passInput() }
+            if !isHeld { goOn() }
         } catch {
             end(.failed("the guest's link: \(error)"))
         }
@@ -178,7 +210,7 @@ final class Monitor {
                 end(.failed("the guest's first process speaks version \(version)"))
                 return
             }
-            startWorkload()
+            if !options.waitsWithCommand { startWorkload() }
         case .started(let pid):
             timeline.reached(.workloadStarted)
             reportStages()
@@ -200,7 +232,8 @@ final class Monitor {
         return true
     }
 
-    private func startWorkload() {
+    func startWorkload() {
+        isWorkloadStarted = true
         var start = options.start
         if options.hasTerminal { start.terminal = GuestProcess.terminalSize }
         session?.send(.hostname(options.hostname))
@@ -253,13 +286,13 @@ final class Monitor {
         }
     }
 
-    private func showTimeline() {
+    func showTimeline() {
         if options.showsTimeline {
             Complaint.tell(Timeline.text(of: moments, from: timeline.start))
         }
     }
 
-    private func end(_ how: Outcome) {
+    func end(_ how: Outcome) {
         outcome = outcome ?? how
     }
 

@@ -7,6 +7,7 @@ internal import Virtio
 struct MonitorDevices {
     /// The guest's address for sockets. Each guest has a monitor of its own, so all have the same.
     static let guestAddress: UInt32 = 3
+    static let linkPort = UInt32(ALCOVE_GUEST_LINK_PORT)
     /// More than a kernel has to say while it boots, at once, and a part of it each second.
     private static let consoleLimit = TokenBucket.Limit(perSecond: 64 << 10, burst: 256 << 10)
 
@@ -34,7 +35,7 @@ struct MonitorDevices {
         try attachDisks(options, to: &machine)
         let sockets = SocketDevice(cid: Self.guestAddress, settings)
         let receiver = LinkReceiver(onLink)
-        sockets.listen(onPort: UInt32(ALCOVE_GUEST_LINK_PORT)) { receiver.take($0) }
+        sockets.listen(onPort: Self.linkPort) { receiver.take($0) }
         self.sockets = (sockets, try machine.attach(sockets))
         try machine.attach(EntropyDevice())
         let balloon = BalloonDevice()
@@ -88,8 +89,8 @@ struct MonitorDevices {
     }
 
     /// One thread for what blocks on a disk; a guest with more processors gets a second one.
-    func startThreads(_ options: RunOptions, behind fences: MonitorFences) throws {
-        let count = options.machine.processors > 1 ? 2 : 1
+    func startThreads(forProcessors processors: Int, behind fences: MonitorFences) throws {
+        let count = processors > 1 ? 2 : 1
         try diskWorkers?.add(threads: count, first: fences.first(on: .disk, threads: count))
     }
 }

@@ -7,12 +7,13 @@ extension Timeline.Stage {
         switch self {
         case .machineMade: ALCOVE_MONITOR_MACHINE
         case .devicesAttached: ALCOVE_MONITOR_DEVICES
-        case .kernelLoaded: ALCOVE_MONITOR_LOADED
+        case .kernelLoaded, .stateLoaded: ALCOVE_MONITOR_LOADED
         case .filesRefused: ALCOVE_MONITOR_FENCED
         case .guestEntered: ALCOVE_MONITOR_ENTERED
         case .guestBegan: ALCOVE_MONITOR_GUEST_BEGAN
         case .guestReady: ALCOVE_MONITOR_GUEST_READY
-        case .processorsStarted, .held, .startAsked, .workloadStarted, .workloadEnded, .guestEnded:
+        case .snapshotRead, .processorsStarted, .held, .startAsked, .workloadStarted,
+            .workloadEnded, .guestEnded:
             nil
         }
     }

@@ -37,6 +37,16 @@ struct RunOptions {
         var network: GuestNetwork?
     }
 
+    /// What the guest is made of.
+    enum Origin {
+        case kernel
+        /// A snapshot in this folder.
+        case snapshot(String)
+        /// One that the control socket names.
+        case laterSnapshot
+    }
+
+    var origin: Origin
     var machine: MachineConfiguration
     var kernel: String
     var initialFiles: String
@@ -58,6 +68,9 @@ struct RunOptions {
     var control: String?
     /// The guest is entered when the control socket asks for it.
     var isHeld: Bool
+    /// The command is started when the control socket asks for it.
+    var waitsWithCommand: Bool
+    var recordsWorkingSet: Bool
     var sockets: String?
     /// Descriptors that get records for the host. See `alcove_report`.
     var reports: [Int32]
@@ -121,6 +134,20 @@ enum RunFlags {
             Flag(
                 "hold", help: "make the guest ready and wait for `alcove-vmm control start`"),
             Flag(
+                "ready",
+                help: "make the guest ready and start the command when `alcove-vmm control begin`"
+                    + " asks for it: for a snapshot before that"),
+            Flag(
+                "restore", value: "DIR",
+                help: "go on with a snapshot in place of a kernel; devices and disks are those"
+                    + " that it was taken with"),
+            Flag(
+                "await-snapshot",
+                help: "the same, with one that `alcove-vmm control restore DIR` names"),
+            Flag(
+                "record-working-set",
+                help: "be able to tell `alcove-vmm control working-set DIR` what the guest used"),
+            Flag(
                 "sockets", value: "PATH",
                 help: "where programs reach ports of the guest, by `CONNECT PORT`"),
             Flag("tap", value: "NAME", help: "a TAP that becomes the guest's link"),
@@ -156,14 +183,10 @@ enum RunFlags {
         trailing: .command)
 
     static func options(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions {
-        guard let kernel = parsed.string("kernel"), let files = parsed.string("initial-files")
-        else {
-            throw FlagError(
-                "`--kernel` and `--initial-files` are needed",
-                hint: "scripts/build-kernel and rootfs/build-initrd make them")
-        }
-        guard !parsed.isOn("hold") || parsed.string("control") != nil else {
-            throw FlagError("`--hold` needs `--control`, by which the guest is started")
+        let origin = try origin(parsed)
+        for flag in ["hold", "ready", "await-snapshot", "record-working-set"]
+        where parsed.isOn(flag) && parsed.string("control") == nil {
+            throw FlagError("`--\(flag)` needs `--control`, by which it goes on")
         }
         var machine = MachineConfiguration(memoryBytes: try parsed.bytes("memory") ?? 0)
         machine.processors = try parsed.integer("cpus") ?? 1
@@ -172,7 +195,8 @@ enum RunFlags {
         let ways = PreparedMachine.BootProtocol.allCases.map(\.rawValue)
         let way = try parsed.choice("boot", of: ways)
         var options = RunOptions(
-            machine: machine, kernel: kernel, initialFiles: files, layers: parsed.strings("layer"),
+            origin: origin, machine: machine, kernel: parsed.string("kernel") ?? "",
+            initialFiles: parsed.string("initial-files") ?? "", layers: parsed.strings("layer"),
             isReadOnly: parsed.isOn("read-only"), scratch: try scratch(parsed),
             way: way.flatMap { PreparedMachine.BootProtocol(rawValue: $0) } ?? .linux,
             kernelWords: parsed.strings("kernel-word"), console: try console(parsed),
@@ -182,10 +206,41 @@ enum RunFlags {
             start: try start(parsed),
             hasTerminal: parsed.isOn("terminal"), link: try link(parsed),
             control: parsed.string("control"), isHeld: parsed.isOn("hold"),
+            waitsWithCommand: parsed.isOn("ready"),
+            recordsWorkingSet: parsed.isOn("record-working-set"),
             sockets: parsed.string("sockets"), reports: try reports(parsed),
             showsTimeline: parsed.isOn("timeline"))
         if parsed.isOn("no-fences") { options.fences = [] }
         return options
+    }
+
+    private static func origin(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Origin {
+        let folder = parsed.string("restore")
+        let isLater = parsed.isOn("await-snapshot")
+        guard folder != nil || isLater else {
+            guard parsed.string("kernel") != nil, parsed.string("initial-files") != nil else {
+                throw FlagError(
+                    "`--kernel` and `--initial-files` are needed",
+                    hint: "scripts/build-kernel and rootfs/build-initrd make them")
+            }
+            return .kernel
+        }
+        guard folder == nil || !isLater else {
+            throw FlagError("a guest has one snapshot: give `--restore` or `--await-snapshot`")
+        }
+        // What the snapshot says is not to be said again.
+        for flag in ["kernel", "initial-files", "kernel-word", "boot", "huge-pages"]
+        where parsed.isGiven(flag) {
+            throw FlagError(
+                "`--\(flag)` is for a guest that boots, which one of a snapshot does not")
+        }
+        if let folder {
+            for flag in ["memory", "cpus", "interval-timer"] where parsed.isGiven(flag) {
+                throw FlagError("`--\(flag)` is what the snapshot's machine has")
+            }
+            return .snapshot(folder)
+        }
+        return .laterSnapshot
     }
 
     private static func console(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Console {

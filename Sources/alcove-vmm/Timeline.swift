@@ -6,6 +6,8 @@ final class Timeline {
         case machineMade = "machine made"
         case devicesAttached = "devices attached"
         case kernelLoaded = "kernel loaded"
+        case snapshotRead = "snapshot read"
+        case stateLoaded = "state loaded"
         case filesRefused = "files refused"
         case processorsStarted = "processors started"
         case held

@@ -48,7 +48,7 @@ import Testing
         ("socket", ["2", "1", "0"]), ("socket", ["10", "1", "0"]), ("socket", ["16", "3", "0"]),
         ("socket", ["17", "3", "0"]), ("socket", ["40", "1", "0"]), ("socket", ["1", "2", "0"]),
         ("bind", ["0", "unix:/tmp/alcove-none", "20"]), ("listen", ["0", "1"]),
-        ("recvmsg", ["0", "0", "0"]), ("sendmmsg", ["0", "0", "0", "0"]),
+        ("recvmmsg", ["0", "0", "0", "0", "0"]), ("sendmmsg", ["0", "0", "0", "0"]),
         ("execve", ["/bin/sh", "0", "0"]), ("execveat", ["-100", "/bin/sh", "0", "0", "0"]),
         ("fork", ["0"]), ("vfork", ["0"]), ("clone", ["17", "0"]), ("clone3", ["0", "0"]),
         ("ptrace", ["16", "1"]), ("process_vm_readv", ["1"]), ("process_vm_writev", ["1"]),

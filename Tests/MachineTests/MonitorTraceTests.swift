@@ -1,4 +1,5 @@
 import Foundation
+import KVM
 import LinuxKernel
 import Machine
 import TestSupport
@@ -24,6 +25,11 @@ import Testing
     private static let offload: [MonitorCondition] = [
         .equals(argument: 1, 0x4004_54d0, "TUNSETOFFLOAD")
     ]
+
+    /// Requests to KVM that most machines need not make when they are saved.
+    private static let rareRequests: [[MonitorCondition]] = [
+        ProcessorRequest.largeExtendedState, .intervalTimer,
+    ].map { [.equals(argument: 1, $0.number, $0.rawValue)] }
 
     private struct Place {
         let path = FileManager.default.temporaryDirectory.path + "/alcove-trace-\(UUID())"
@@ -60,10 +66,12 @@ import Testing
         }
     }
 
-    private func ask(_ word: String, _ place: Place) throws -> String {
+    private func ask(
+        _ word: String, _ place: Place, _ more: [String] = []
+    ) throws -> String {
         let result = try run(
             Products.path("alcove-vmm"),
-            arguments: ["control", "--control", "\(place.path)/control", word])
+            arguments: ["control", "--control", "\(place.path)/control", word] + more)
         #expect(result.succeeded, "\(word): \(result)")
         return result.output
     }
@@ -107,6 +115,7 @@ import Testing
             #expect(statistics.contains(#""landlock":\#(version)"#), "\(statistics)")
         }
         _ = try ask("resume", place)
+        #expect(try ask("snapshot", place, ["\(place.path)/snapshot"]).contains("pages"))
         // One that does not say to which port.
         let stranger = try UnixSockets.make()
         try UnixSockets.connect(stranger, to: "\(place.path)/sockets")
@@ -149,7 +158,9 @@ import Testing
         #expect(calls.count > 200)
         for row in MonitorCalls.table {
             let isOfLink = row.name == "writev" || row.conditions == Self.offload
-            for thread in row.threads where Self.rare[row.name] == nil && !isOfLink {
+            let isRare =
+                Self.rare[row.name] != nil || Self.rareRequests.contains(row.conditions)
+            for thread in row.threads where !isRare && !isOfLink {
                 #expect(
                     calls.contains { $0.thread == thread && row.permits($0) },
                     "no \(thread) made \(row.name) \(row.conditions.map(\.description))")
@@ -209,6 +220,42 @@ import Testing
         #expect(rows.count == 2)
         for row in rows {
             #expect(trace.calls.contains { row.permits($0) }, "\(row.name) was not made")
+        }
+    }
+
+    @Test(
+        "a monitor that goes on with a snapshot makes calls of the table", .needs(.kvm, .strace),
+        arguments: ["--restore", "--await-snapshot"])
+    func restored(way: String) throws {
+        let place = try Place(BusyKernel().kernel)
+        defer { place.remove() }
+        try live(place)
+        let isLater = way == "--await-snapshot"
+        let further =
+            isLater
+            ? [way, "--memory", "8MiB", "--cpus", "2"]
+            : [way, "\(place.path)/snapshot", "--hold"]
+        let child = try ChildProcess(
+            "strace",
+            arguments: [
+                "-f", "-o", "\(place.path)/second", try Products.path("alcove-vmm"), "run",
+                "--layer", "\(place.path)/layer", "--scratch-disk", "\(place.path)/disk",
+                "--console", "--control", "\(place.path)/control", "--timeline",
+            ] + further + ["--", "workload"], wiring: .terminal(rows: 20, columns: 70))
+        try child.waitForOutput("held")
+        _ =
+            try isLater
+            ? ask("restore", place, ["\(place.path)/snapshot"]) : ask("start", place)
+        // The workload's end is the guest's: it was started before it was saved.
+        #expect(try ask("state", place).contains("running"))
+        #expect(try ask("statistics", place).contains(#""calls":true"#))
+        _ = try ask("stop", place)
+        #expect(try child.finish().ending == .signalled(signal: 9))
+        let trace = try place.trace("second")
+        #expect(trace.fenced == [.devices: 1, .processor: 2, .disk: 2])
+        for call in trace.calls {
+            #expect(
+                MonitorCalls.table.contains { $0.permits(call) }, "\(call.thread): \(call.text)")
         }
     }
 

@@ -47,10 +47,10 @@ import Virtio
     ) throws -> RunningMachine {
         let files = try place.files()
         let snapshot = try files.read()
-        var prepared = try PreparedMachine.restoring(
-            snapshot, from: files, on: System.open(), loop: machine.loop)
+        var prepared = try PreparedMachine.blank(
+            snapshot.configuration, on: System.open(), loop: machine.loop)
         for device in devices { try prepared.attach(device) }
-        try prepared.restoreDevices(of: snapshot)
+        try prepared.adopt(snapshot, from: files)
         let ends = machine.ends
         let loop = machine.loop
         return try prepared.start(isHeld: isHeld, console: machine.console) { end in
@@ -86,7 +86,8 @@ import Virtio
         }
         #expect(try place.files().read() == snapshot)
         #expect(snapshot.program == [1, 2, 3])
-        let memory = try GuestMemory.restored(from: place.memory, bytes: 4 << 20)
+        let memory = try GuestMemory.room(bytes: 4 << 20)
+        try memory.takeOver(place.memory)
         #expect(memory.summary() == snapshot.memory)
     }
 
@@ -200,6 +201,54 @@ import Virtio
         #expect(throws: SnapshotError.otherMemory) { _ = try mixed.read() }
         try place.memory.setSize(4 << 20)
         #expect(throws: SnapshotError.otherMemory) { _ = try place.files().read() }
+    }
+
+    @Test("whatever a file says, it is taken or refused", .needs(.kvm))
+    func mutated() throws {
+        let environment = ProcessInfo.processInfo.environment
+        let inputs = environment["FUZZ_INPUTS"].flatMap { Int($0) } ?? 2000
+        let place = try Place()
+        let machine = try TinyMachine()
+        var guest = TinyGuest()
+        guest.count(at: Self.counter.rawValue)
+        var prepared = try machine.prepare()
+        try prepared.attach(EntropyDevice())
+        let running = try machine.start(guest, in: prepared)
+        _ = try save(running, to: place, program: [1, 2, 3])
+        running.stop()
+        let good = try place.bytes()
+        var random = SeededRandom(seed: 7)
+        var taken = 0
+        for input in 0..<inputs {
+            var body = Array(good[32...])
+            for _ in 0...random.next() % 3 {
+                let place = Int(random.next() % UInt64(body.count))
+                switch random.next() % 4 {
+                case 0: body[place] = UInt8(truncatingIfNeeded: random.next())
+                case 1: body[place] ^= 1 << UInt8(random.next() % 8)
+                case 2: body.removeSubrange(place..<min(body.count, place + 4))
+                default: body.insert(0xff, at: place)
+                }
+            }
+            // As whoever makes one would: with a good checksum.
+            var head = StateWriter()
+            head.put(Snapshot.version)
+            head.put(0 as UInt32)
+            head.put(UInt64(body.count))
+            head.put(Checksum.of(body))
+            guard let snapshot = try? Snapshot(good[..<8] + head.bytes + body) else { continue }
+            taken += 1
+            #expect(snapshot.bytes == good[..<8] + head.bytes + body)
+            // Making a machine takes its time: some are tried.
+            guard input % 50 == 0, snapshot.configuration.memoryBytes == 4 << 20,
+                snapshot.processors.count == 1
+            else { continue }
+            var blank = try PreparedMachine.blank(
+                snapshot.configuration, on: System.open(), loop: machine.loop)
+            try blank.attach(EntropyDevice())
+            try? blank.adopt(snapshot, from: place.files())
+        }
+        #expect(taken > inputs / 10)
     }
 
     @Test("what a host's processors lack is named")

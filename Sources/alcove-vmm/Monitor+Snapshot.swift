@@ -1,0 +1,170 @@
+internal import GuestLink
+internal import KVM
+internal import LinuxKernel
+internal import Machine
+internal import Virtio
+
+/// What a monitor knows of its guest that the machine does not.
+struct MonitorState {
+    var hasSession: Bool
+    var isReady: Bool
+    var isWorkloadStarted: Bool
+    var mostProcesses: Int32?
+    var remains: GuestSession.Remains
+
+    private static let mostBytes = 256 << 10
+
+    var bytes: [UInt8] {
+        var writer = StateWriter()
+        writer.put(hasSession)
+        writer.put(isReady)
+        writer.put(isWorkloadStarted)
+        writer.put(mostProcesses ?? 0)
+        writer.put(remains.received)
+        writer.put(remains.unsent)
+        return writer.bytes
+    }
+}
+
+extension MonitorState {
+    init(_ bytes: [UInt8]) throws(StateFault) {
+        var reader = StateReader(bytes)
+        hasSession = try reader.flag()
+        isReady = try reader.flag()
+        isWorkloadStarted = try reader.flag()
+        let most: Int32 = try reader.number()
+        mostProcesses = most == 0 ? nil : most
+        remains = GuestSession.Remains(
+            received: try reader.piece(atMost: Self.mostBytes),
+            unsent: try reader.piece(atMost: Self.mostBytes))
+        try reader.finish()
+        guard most == 0 || most >= 2, isReady || !isWorkloadStarted, hasSession || !isReady else {
+            throw .badValue("what the monitor knows of its guest")
+        }
+    }
+}
+
+extension Monitor {
+    /// Saves the guest to files, and tells when they are on the disk. The guest stands still until
+    /// they are written.
+    func save(
+        to files: SnapshotFiles, _ tell: @escaping (Result<Snapshot, SnapshotError>) -> Void
+    ) {
+        guard let machine, let workers = devices.diskWorkers else { return }
+        machine.pause()
+        let result = Result { () throws(SnapshotError) in
+            try machine.save(to: files, by: workers, quiet: settleLink) { state.bytes }
+        }
+        if !isPaused { machine.resume() }
+        guard case .success(let snapshot) = result else { return tell(result) }
+        let teller = Teller(tell)
+        let loop = loop
+        workers.run(isBounded: false) {
+            let result = Result { () throws(SnapshotError) in
+                do throws(SystemCallError) {
+                    try files.synchronize()
+                } catch {
+                    throw .systemCall(error)
+                }
+                return snapshot
+            }
+            loop.enqueue { teller.tell(result) }
+        }
+    }
+
+    /// Takes from the device what the guest has sent by its link: that is not the guest's any more.
+    private func settleLink() {
+        guard let (device, transport) = devices.sockets else { return }
+        while true {
+            session?.drain()
+            let isDone = transport.reading { device.passOn(port: MonitorDevices.linkPort) }
+            if isDone || session == nil { break }
+        }
+        session?.drain()
+    }
+
+    private var state: MonitorState {
+        MonitorState(
+            hasSession: session != nil, isReady: isReady, isWorkloadStarted: isWorkloadStarted,
+            mostProcesses: mostProcesses, remains: session?.remains ?? GuestSession.Remains())
+    }
+
+    // MARK: - Going on with one
+
+    /// Becomes the monitor of a guest that was saved.
+    func restore(
+        _ prepared: consuming PreparedMachine, _ snapshot: Snapshot, from files: SnapshotFiles
+    ) throws {
+        let state: MonitorState
+        do throws(StateFault) {
+            state = try MonitorState(snapshot.program)
+        } catch {
+            throw SnapshotError.damaged(error)
+        }
+        restored = state
+        isReady = state.isReady
+        isWorkloadStarted = state.isWorkloadStarted
+        mostProcesses = options.mostProcesses ?? state.mostProcesses
+        try prepared.adopt(snapshot, from: files)
+        timeline.reached(.stateLoaded)
+        try launch(prepared)
+        // Where the guest has a link it comes first: `take(link:)`.
+        if !isHeld, !state.hasSession { goOn() }
+    }
+
+    /// Lets a guest that was saved go on. What makes it another one than the saved one is in its
+    /// memory before its next instruction.
+    func goOn() {
+        if isReady, let session {
+            renew(session)
+            if !isWorkloadStarted { startWorkload() }
+        }
+        restored = nil
+        if let (device, transport) = devices.sockets {
+            transport.withDevice { (_) throws(DeviceFault) in try device.notified(0) }
+        }
+        if !isPaused { machine?.resume() }
+    }
+
+    /// Entropy first: all that comes after it may make something of it.
+    private func renew(_ session: GuestSession) {
+        if let bytes = try? Randomness.bytes(64) { session.send(.reseed(bytes)) }
+        session.send(.clock(nanoseconds: UInt64(clamping: RealClock.nanoseconds)))
+        session.send(.hostname(options.hostname))
+        if let network = options.link?.network { session.send(.network(network)) }
+    }
+
+    /// Waits for a snapshot with all made that does not depend on it.
+    func awaitSnapshot() throws {
+        guard let path = options.control else { return }
+        blank = try makeBlank(options.machine)
+        devices.control = try ControlServer(path, self)
+        timeline.reached(.held)
+        showTimeline()
+    }
+
+    func makeBlank(_ configuration: MachineConfiguration) throws -> PreparedMachine {
+        var prepared = try PreparedMachine.blank(configuration, on: .open(), loop: loop)
+        timeline.reached(.machineMade)
+        try attachDevices(to: &prepared)
+        return prepared
+    }
+
+    /// Goes on with a snapshot that was waited for. One that cannot be gone on with is the end.
+    func restore(from files: SnapshotFiles) throws {
+        guard let prepared = blank.take() else { return }
+        timeline.reached(.startAsked)
+        let snapshot = try files.read()
+        timeline.reached(.snapshotRead)
+        try restore(prepared, snapshot, from: files)
+    }
+}
+
+/// One who is told of something on the loop's thread.
+private final class Teller: @unchecked Sendable {
+    let tell: (Result<Snapshot, SnapshotError>) -> Void
+
+    init(_ tell: @escaping (Result<Snapshot, SnapshotError>) -> Void) {
+        self.tell = tell
+    }
+}
