@@ -58,6 +58,13 @@ extension GuestMemory {
         try GuestMemory(MemoryMapping.anonymous(count: Int(bytes)))
     }
 
+    /// Memory with the content of a file, which stays as it is: what the guest changes is its own.
+    public static func restored(
+        from file: borrowing Descriptor, bytes: UInt64
+    ) throws(SystemCallError) -> GuestMemory {
+        try GuestMemory(MemoryMapping.changedPrivately(of: file, count: Int(bytes)))
+    }
+
     /// Takes the content of a file over, which stays as it is: what the guest changes is its own.
     public func takeOver(_ file: borrowing Descriptor) throws(SystemCallError) {
         try mapping.replace(byContentOf: file)

@@ -36,6 +36,15 @@ internal import CLinux
         try MemoryMapping(count: count, flags: 0x1, descriptor: file.rawValue)
     }
 
+    /// The content of a file, from its start: what is changed is this process's own and not the
+    /// file's. The file stays as it is meanwhile, and as long.
+    public static func changedPrivately(
+        of file: borrowing Descriptor, count: Int
+    ) throws(SystemCallError) -> MemoryMapping {
+        // MAP_PRIVATE | MAP_NORESERVE
+        try MemoryMapping(count: count, flags: 0x2 | 0x4000, descriptor: file.rawValue)
+    }
+
     private init(count: Int, flags: UInt64, descriptor: Int32) throws(SystemCallError) {
         // PROT_READ | PROT_WRITE
         let result = try checked(
@@ -118,9 +127,8 @@ internal import CLinux
         try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
     }
 
-    /// Puts the content of a file, from its start, in the place of what is in the mapping: what is
-    /// changed is this process's own and not the file's. The file stays as it is meanwhile, and as
-    /// long.
+    /// Puts the content of a file in the place of what is in the mapping, as
+    /// ``changedPrivately(of:count:)`` maps it.
     public borrowing func replace(byContentOf file: borrowing Descriptor) throws(SystemCallError) {
         // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE
         try checked(

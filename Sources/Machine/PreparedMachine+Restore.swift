@@ -9,24 +9,30 @@ internal import Virtio
 //       ► memory ► processors' state ► controllers' state ► devices' state ► clock    like the other
 //       ► threads, fences ► the guest's next instruction
 //
-// Room for the memory comes before the interrupt controllers, or each waits for a grace period;
-// what is in it may come later. A local interrupt controller is one of a processor, and has to be
+// Memory, or room for it, comes before the interrupt controllers, or each waits for a grace period;
+// what is in it may come later, and then KVM looks through all of the room once more. A local interrupt controller is one of a processor, and has to be
 // there before the one that sends to it is told what waits.
 extension PreparedMachine {
     /// A machine without anything in it, to become like one that was saved: ``adopt(_:from:)``. The
     /// devices are attached before that, in the other one's order.
+    ///
+    /// - Parameter files: those of the snapshot, where it is known: their memory is mapped at once.
     public static func blank(
-        _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop
+        _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop,
+        memoryOf files: SnapshotFiles? = nil
     ) throws(MachineError) -> PreparedMachine {
         try configuration.check()
         for capability in KVMCapability.neededForSnapshots where !system.has(capability) {
             throw .missingCapability(capability)
         }
         let memory = try calling { () throws(SystemCallError) in
-            try GuestMemory.room(bytes: configuration.memoryBytes)
+            guard let files else { return try GuestMemory.room(bytes: configuration.memoryBytes) }
+            return try files.makeMemory(bytes: configuration.memoryBytes)
         }
-        return try PreparedMachine(
+        var prepared = try PreparedMachine(
             configuration, on: system, loop: loop, memory: memory, isBlank: true)
+        prepared.isMemoryThere = files != nil
+        return prepared
     }
 
     /// Becomes what was saved.
@@ -34,7 +40,9 @@ extension PreparedMachine {
         _ snapshot: Snapshot, from files: SnapshotFiles
     ) throws(SnapshotError) {
         try check(snapshot)
-        try RunningMachine.calling { () throws(SystemCallError) in try files.fill(memory) }
+        if !isMemoryThere {
+            try RunningMachine.calling { () throws(SystemCallError) in try files.fill(memory) }
+        }
         for (processor, saved) in zip(processors, snapshot.processors) {
             do throws(ProcessorStateError) {
                 try processor.load(saved)

@@ -23,6 +23,7 @@ public struct PreparedMachine: ~Copyable {
     private let facts: SavingFacts
     var serial = SerialPort()
     var isLoaded = false
+    var isMemoryThere = false
 
     /// - Parameters:
     ///   - memory: new memory of that size, if it is nil.

@@ -65,7 +65,12 @@ public final class SnapshotFiles: Sendable {
         return snapshot
     }
 
-    /// Gives a guest its memory: what it changes is its own.
+    /// Memory of a guest: what it changes is its own.
+    func makeMemory(bytes: UInt64) throws(SystemCallError) -> GuestMemory {
+        try .restored(from: memory, bytes: bytes)
+    }
+
+    /// The same for memory that is there already.
     func fill(_ memory: GuestMemory) throws(SystemCallError) {
         try memory.takeOver(self.memory)
     }

@@ -30,8 +30,13 @@ public struct StateWriter: Sendable {
     public init() {}
 
     public mutating func put<Number: FixedWidthInteger>(_ number: Number) {
-        for index in 0..<Number.bitWidth / 8 {
-            bytes.append(UInt8(truncatingIfNeeded: number >> Number(index * 8)))
+        put(UInt64(truncatingIfNeeded: number), Number.bitWidth / 8)
+    }
+
+    /// Not for any number: what is made for each kind elsewhere is slow.
+    private mutating func put(_ number: UInt64, _ count: Int) {
+        for index in 0..<count {
+            bytes.append(UInt8(truncatingIfNeeded: number >> UInt64(index * 8)))
         }
     }
 
@@ -66,10 +71,15 @@ public struct StateReader: Sendable {
     public mutating func number<Number: FixedWidthInteger>(
         _ type: Number.Type = Number.self
     ) throws(StateFault) -> Number {
-        let size = Number.bitWidth / 8
-        guard end - place >= size else { throw .badLength }
-        defer { place += size }
-        return Number(littleEndian: bytes, at: place)
+        Number(truncatingIfNeeded: try number(Number.bitWidth / 8))
+    }
+
+    private mutating func number(_ count: Int) throws(StateFault) -> UInt64 {
+        guard end - place >= count else { throw .badLength }
+        defer { place += count }
+        var value: UInt64 = 0
+        for index in 0..<count { value |= UInt64(bytes[place + index]) << UInt64(index * 8) }
+        return value
     }
 
     public mutating func flag() throws(StateFault) -> Bool {

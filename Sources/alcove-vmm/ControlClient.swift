@@ -16,10 +16,11 @@ enum ControlFlags {
                 "WORD",
                 help:
                     "start, begin, state, machine, pause, resume, stop, statistics, balloon,"
-                    + " limits, disk, processes, snapshot, restore"),
+                    + " limits, disk, processes, snapshot, restore,"
+                    + " working-set"),
             Argument(
                 "NAME=VALUE", required: false, repeatable: true,
-                help: "what it is done with; a folder, for snapshot and restore"),
+                help: "what it is done with; a folder, for those of snapshots"),
         ])
 }
 
@@ -33,7 +34,7 @@ enum ControlClient {
         let word = parsed.argument("WORD") ?? ""
         var arguments = parsed.arguments("NAME=VALUE")
         var folder: String?
-        if ["snapshot", "restore"].contains(word) {
+        if ["snapshot", "restore", "working-set"].contains(word) {
             guard arguments.count == 1 else { throw FlagError("`\(word)` needs a folder") }
             folder = arguments.removeFirst()
         }
@@ -46,11 +47,14 @@ enum ControlClient {
         }
         switch (word, folder) {
         case ("snapshot", let folder?): return try snapshot(to: folder, request, on: socket)
+        case ("working-set", let folder?): return try record(in: folder, request, on: socket)
         case (_, let folder?):
             for name in [SnapshotFolder.memory, SnapshotFolder.state] {
                 let file = try Files.open("\(folder)/\(name)", .readOnly)
                 guard try pass(file, as: name, on: socket) else { return 1 }
             }
+            let set = try? Files.open("\(folder)/\(SnapshotFolder.workingSet)", .readOnly)
+            if let set { _ = try pass(set, as: SnapshotFolder.workingSet, on: socket) }
         default: break
         }
         return try ask(request, on: socket, shows: true) ? 0 : 1
@@ -78,6 +82,22 @@ enum ControlClient {
             throw error
         }
         try folder.finish()
+        return 0
+    }
+
+    /// The file is there when all of it is.
+    private static func record(
+        in path: String, _ request: JSONObject, on socket: borrowing Descriptor
+    ) throws -> Int32 {
+        let (name, partial) = (SnapshotFolder.workingSet, ".\(SnapshotFolder.workingSet)")
+        let folder = try Files.open(path, [.readOnly, .directory])
+        let file = try Files.open(
+            partial, at: folder, [.readWrite, .create, .truncate], permissions: 0o600)
+        guard try pass(file, as: name, on: socket), try ask(request, on: socket, shows: true) else {
+            try Files.removeFile(partial, at: folder)
+            return 1
+        }
+        try Files.rename(partial, at: folder, to: name, at: folder)
         return 0
     }
 

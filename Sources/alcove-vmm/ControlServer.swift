@@ -117,6 +117,7 @@ final class ControlConnection {
             monitor.startGuest()
             answer(["ok": true])
         case "snapshot": snapshot()
+        case "working-set": recordWorkingSet()
         case "begin":
             guard monitor.isReady, !monitor.isWorkloadStarted else {
                 return refuse("the guest is not ready yet, or was told to begin")
@@ -154,7 +155,7 @@ final class ControlConnection {
             return refuse("no `memory` and `state` were passed")
         }
         do {
-            try monitor.restore(from: files)
+            try monitor.restore(from: files, workingSet: takeWorkingSet())
             answer(["ok": true])
         } catch {
             refuse("\(error)")
@@ -180,6 +181,13 @@ final class ControlConnection {
         return SnapshotFiles(memory: memory, state: state)
     }
 
+    private func takeWorkingSet() -> [UInt8] {
+        guard let file = files.removeValue(forKey: SnapshotFolder.workingSet)?.take() else {
+            return []
+        }
+        return SnapshotFolder.workingSet(in: file)
+    }
+
     private func snapshot() {
         guard let files = takeFiles() else {
             return refuse("no `memory` and `state` were passed")
@@ -193,6 +201,19 @@ final class ControlConnection {
                     "untold_registers": JSONValue(
                         snapshot.untoldRegisters.map { String($0, radix: 16) }),
                 ])
+            } catch {
+                self?.refuse("\(error)")
+            }
+        }
+    }
+
+    private func recordWorkingSet() {
+        guard monitor.recorder != nil,
+            let file = files.removeValue(forKey: SnapshotFolder.workingSet)?.take()
+        else { return refuse("it needs `--record-working-set`, and a `working-set` passed") }
+        monitor.recordWorkingSet(to: file) { [weak self] result in
+            do throws(SystemCallError) {
+                self?.answer(["ok": true, "pieces": JSONValue(try result.get())])
             } catch {
                 self?.refuse("\(error)")
             }

@@ -93,7 +93,8 @@ extension Monitor {
 
     /// Becomes the monitor of a guest that was saved.
     func restore(
-        _ prepared: consuming PreparedMachine, _ snapshot: Snapshot, from files: SnapshotFiles
+        _ prepared: consuming PreparedMachine, _ snapshot: Snapshot, from files: SnapshotFiles,
+        workingSet: [UInt8]
     ) throws {
         let state: MonitorState
         do throws(StateFault) {
@@ -107,6 +108,11 @@ extension Monitor {
         mostProcesses = options.mostProcesses ?? state.mostProcesses
         try prepared.adopt(snapshot, from: files)
         timeline.reached(.stateLoaded)
+        if prepared.load(workingSet: workingSet, of: snapshot) { timeline.reached(.pagesLoaded) }
+        if options.recordsWorkingSet {
+            recorder = WorkingSetRecorder(
+                map: try Files.open("/proc/self/pagemap", .readOnly), identity: snapshot.identity)
+        }
         try launch(prepared)
         // Where the guest has a link it comes first: `take(link:)`.
         if !isHeld, !state.hasSession { goOn() }
@@ -143,28 +149,76 @@ extension Monitor {
         showTimeline()
     }
 
-    func makeBlank(_ configuration: MachineConfiguration) throws -> PreparedMachine {
-        var prepared = try PreparedMachine.blank(configuration, on: .open(), loop: loop)
+    func makeBlank(
+        _ configuration: MachineConfiguration, memoryOf files: SnapshotFiles? = nil
+    ) throws -> PreparedMachine {
+        var prepared = try PreparedMachine.blank(
+            configuration, on: .open(), loop: loop, memoryOf: files)
         timeline.reached(.machineMade)
         try attachDevices(to: &prepared)
         return prepared
     }
 
     /// Goes on with a snapshot that was waited for. One that cannot be gone on with is the end.
-    func restore(from files: SnapshotFiles) throws {
+    func restore(from files: SnapshotFiles, workingSet: [UInt8]) throws {
         guard let prepared = blank.take() else { return }
         timeline.reached(.startAsked)
         let snapshot = try files.read()
         timeline.reached(.snapshotRead)
-        try restore(prepared, snapshot, from: files)
+        try restore(prepared, snapshot, from: files, workingSet: workingSet)
+    }
+
+    /// Writes down which pages the guest has used so far, and tells how many pieces they are.
+    func recordWorkingSet(
+        to file: consuming Descriptor, _ tell: @escaping (Result<Int, SystemCallError>) -> Void
+    ) {
+        guard let recorder, let machine, let workers = devices.diskWorkers else { return }
+        let output = SharedFile(file)
+        let teller = Teller(tell)
+        let loop = loop
+        workers.run(isBounded: false) {
+            let result = Result { () throws(SystemCallError) in
+                try recorder.record(machine, to: output)
+            }
+            loop.enqueue { teller.tell(result) }
+        }
     }
 }
 
 /// One who is told of something on the loop's thread.
-private final class Teller: @unchecked Sendable {
-    let tell: (Result<Snapshot, SnapshotError>) -> Void
+private final class Teller<Answer>: @unchecked Sendable {
+    let tell: (Answer) -> Void
 
-    init(_ tell: @escaping (Result<Snapshot, SnapshotError>) -> Void) {
+    init(_ tell: @escaping (Answer) -> Void) {
         self.tell = tell
+    }
+}
+
+/// A file that another thread writes.
+final class SharedFile: Sendable {
+    let file: Descriptor
+
+    init(_ file: consuming Descriptor) {
+        self.file = file
+    }
+}
+
+/// Tells which pages of its memory a guest of a snapshot has used.
+final class WorkingSetRecorder: Sendable {
+    private let map: Descriptor
+    private let identity: [UInt8]
+
+    init(map: consuming Descriptor, identity: [UInt8]) {
+        self.map = map
+        self.identity = identity
+    }
+
+    fileprivate func record(
+        _ machine: RunningMachine, to output: SharedFile
+    ) throws(SystemCallError) -> Int {
+        let set = try machine.workingSet(by: map, identity: identity)
+        try output.file.write(set.bytes.span, at: 0)
+        try output.file.synchronizeData()
+        return set.pieces
     }
 }

@@ -28,6 +28,8 @@ final class Monitor {
     var blank: PreparedMachine?
     /// Of the snapshot that it goes on with, until it does.
     var restored: MonitorState?
+    /// What tells which of its pages the guest used.
+    var recorder: WorkingSetRecorder?
     var devices = MonitorDevices()
     let fences: MonitorFences
     private(set) var outcome: Outcome?
@@ -97,7 +99,9 @@ final class Monitor {
             let files = try SnapshotFolder.open(folder)
             let snapshot = try files.read()
             timeline.reached(.snapshotRead)
-            try restore(makeBlank(snapshot.configuration), snapshot, from: files)
+            try restore(
+                makeBlank(snapshot.configuration, memoryOf: files), snapshot, from: files,
+                workingSet: SnapshotFolder.workingSet(of: folder))
         case .laterSnapshot: try awaitSnapshot()
         }
     }

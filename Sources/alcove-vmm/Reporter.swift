@@ -12,7 +12,7 @@ extension Timeline.Stage {
         case .guestEntered: ALCOVE_MONITOR_ENTERED
         case .guestBegan: ALCOVE_MONITOR_GUEST_BEGAN
         case .guestReady: ALCOVE_MONITOR_GUEST_READY
-        case .snapshotRead, .processorsStarted, .held, .startAsked, .workloadStarted,
+        case .snapshotRead, .pagesLoaded, .processorsStarted, .held, .startAsked, .workloadStarted,
             .workloadEnded, .guestEnded:
             nil
         }

@@ -12,6 +12,16 @@ enum SnapshotFolder {
             memory: try Files.open("\(folder)/\(memory)", .readOnly),
             state: try Files.open("\(folder)/\(state)", .readOnly))
     }
+
+    /// The pages that its guest uses first, where they were recorded.
+    static func workingSet(of folder: String) -> [UInt8] {
+        guard let file = try? Files.open("\(folder)/\(workingSet)", .readOnly) else { return [] }
+        return workingSet(in: file)
+    }
+
+    static func workingSet(in file: borrowing Descriptor) -> [UInt8] {
+        (try? file.read(atMost: PreparedMachine.mostWorkingSetBytes, at: 0)) ?? []
+    }
 }
 
 /// A folder that appears under its name when all of it is there and on the disk.

@@ -8,6 +8,7 @@ final class Timeline {
         case kernelLoaded = "kernel loaded"
         case snapshotRead = "snapshot read"
         case stateLoaded = "state loaded"
+        case pagesLoaded = "pages loaded"
         case filesRefused = "files refused"
         case processorsStarted = "processors started"
         case held

@@ -234,7 +234,7 @@ import Testing
         let further =
             isLater
             ? [way, "--memory", "8MiB", "--cpus", "2"]
-            : [way, "\(place.path)/snapshot", "--hold"]
+            : [way, "\(place.path)/snapshot", "--hold", "--record-working-set"]
         let child = try ChildProcess(
             "strace",
             arguments: [
@@ -248,6 +248,10 @@ import Testing
             ? ask("restore", place, ["\(place.path)/snapshot"]) : ask("start", place)
         // The workload's end is the guest's: it was started before it was saved.
         #expect(try ask("state", place).contains("running"))
+        if !isLater {
+            let told = try ask("working-set", place, ["\(place.path)/snapshot"])
+            #expect(told.contains("pieces"))
+        }
         #expect(try ask("statistics", place).contains(#""calls":true"#))
         _ = try ask("stop", place)
         #expect(try child.finish().ending == .signalled(signal: 9))

@@ -43,12 +43,13 @@ import Virtio
     /// A machine that goes on with a snapshot, with the devices given.
     private func restore(
         _ place: Place, in machine: TinyMachine, isHeld: Bool = false,
-        devices: [any VirtioDevice] = []
+        devices: [any VirtioDevice] = [], isMemoryLate: Bool = false
     ) throws -> RunningMachine {
         let files = try place.files()
         let snapshot = try files.read()
         var prepared = try PreparedMachine.blank(
-            snapshot.configuration, on: System.open(), loop: machine.loop)
+            snapshot.configuration, on: System.open(), loop: machine.loop,
+            memoryOf: isMemoryLate ? nil : files)
         for device in devices { try prepared.attach(device) }
         try prepared.adopt(snapshot, from: files)
         let ends = machine.ends
@@ -75,9 +76,10 @@ import Virtio
         while try running.memory.load32(Self.counter) < value + 10 {}
         running.stop()
 
-        for _ in 0..<3 {
+        for isMemoryLate in [false, true, false] {
             let clone = try TinyMachine()
-            let copy = try restore(place, in: clone, isHeld: true)
+            let copy = try restore(
+                place, in: clone, isHeld: true, isMemoryLate: isMemoryLate)
             #expect(try copy.memory.load32(Self.counter) == value)
             copy.resume()
             while try copy.memory.load32(Self.counter) < value + 10 {}
@@ -152,6 +154,52 @@ import Virtio
         }
         running.pause()
         running.stop()
+    }
+
+    @Test("the pages that a guest used are told, and are loaded for another", .needs(.kvm))
+    func workingSet() throws {
+        let place = try Place()
+        let machine = try TinyMachine()
+        var guest = TinyGuest()
+        guest.count(at: Self.counter.rawValue)
+        let running = try machine.start(guest, in: machine.prepare())
+        while try running.memory.load32(Self.counter) == 0 {}
+        let snapshot = try save(running, to: place)
+        running.stop()
+        let map = try Files.open("/proc/self/pagemap", .readOnly)
+        let copy = try restore(place, in: TinyMachine(), isHeld: true)
+        let before = try copy.workingSet(by: map, identity: snapshot.identity)
+        #expect(WorkingSetFile.read(before.bytes, identity: snapshot.identity)?.runs == [])
+        let value = try copy.memory.load32(Self.counter)
+        copy.resume()
+        while try copy.memory.load32(Self.counter) == value {}
+        copy.pause()
+        let told = try copy.workingSet(by: map, identity: snapshot.identity)
+        copy.stop()
+        let set = try #require(WorkingSetFile.read(told.bytes, identity: snapshot.identity))
+        #expect(set.runs.count == told.pieces)
+        let isIn = { (address: UInt64, isWritten: Bool) in
+            set.runs.contains {
+                $0.isWritten == isWritten
+                    && (UInt64($0.first)..<UInt64($0.first + $0.count))
+                        .contains(address / 4096)
+            }
+        }
+        #expect(isIn(Self.counter.rawValue, true) && isIn(TinyGuest.start.rawValue, false))
+
+        // Loaded, it is what was used.
+        let memory = try GuestMemory.restored(from: place.memory, bytes: 4 << 20)
+        memory.populate(set)
+        let loaded = try memory.used(map)
+        for run in set.runs where run.isWritten { #expect(loaded.runs.contains(run)) }
+        // What is not of this memory is left out; what is damaged, or another's, is none.
+        memory.populate(WorkingSet([.init(first: .max, count: .max, isWritten: true)]))
+        #expect(WorkingSetFile.read(told.bytes, identity: [1]) == nil)
+        for place in told.bytes.indices {
+            var bytes = told.bytes
+            bytes[place] ^= 4
+            #expect(WorkingSetFile.read(bytes, identity: snapshot.identity) == nil)
+        }
     }
 
     @Test("files that are not whole, or of something else, are refused", .needs(.kvm))
