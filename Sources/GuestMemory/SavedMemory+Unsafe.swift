@@ -67,29 +67,42 @@ extension GuestMemory {
 
     /// Takes the content of a file over, which stays as it is: what the guest changes is its own.
     public func takeOver(_ file: borrowing Descriptor) throws(SystemCallError) {
-        try mapping.replace(byContentOf: file)
+        try mapping.replace(from: 0, count: Int(count), byContentOf: file)
     }
 
     /// Writes what is not zero to an empty file, each page at its place. Nobody changes the memory
     /// meanwhile.
-    public func save(to file: borrowing Descriptor) throws(SystemCallError) -> SavedMemory {
-        let all = Int(count)
-        var pages: UInt64 = 0
-        var checksum: UInt64 = 0
-        var start = 0
-        var place = 0
-        while place < all {
+    ///
+    /// - Parameter changes: these pages alone, which are this memory's.
+    public func save(
+        to file: borrowing Descriptor, changes: WorkingSet? = nil
+    ) throws(SystemCallError) -> SavedMemory {
+        var saved = SavedMemory(pages: 0, checksum: 0)
+        guard let changes else {
+            try save(0..<Int(count), to: file, &saved)
+            return saved
+        }
+        for run in changes.runs {
+            let start = Int(run.first) * Self.pageBytes
+            try save(start..<start + Int(run.count) * Self.pageBytes, to: file, &saved)
+        }
+        return saved
+    }
+
+    private func save(
+        _ range: Range<Int>, to file: borrowing Descriptor, _ saved: inout SavedMemory
+    ) throws(SystemCallError) {
+        precondition(range.upperBound <= Int(count), "a part of the memory")
+        var start = range.lowerBound
+        var place = range.lowerBound
+        while place < range.upperBound {
             if isZero(at: place) {
                 try write(from: start, to: place, file)
                 place += Self.pageBytes
                 start = place
                 continue
             }
-            // SAFETY: a page within the mapping.
-            checksum = unsafe alcove_checksum(
-                base + place, UInt64(Self.pageBytes),
-                checksum &+ UInt64(place / Self.pageBytes))
-            pages += 1
+            add(pageAt: place, to: &saved)
             place += Self.pageBytes
             if place - start == Self.mostAtOnce {
                 try write(from: start, to: place, file)
@@ -97,7 +110,14 @@ extension GuestMemory {
             }
         }
         try write(from: start, to: place, file)
-        return SavedMemory(pages: pages, checksum: checksum)
+    }
+
+    private func add(pageAt place: Int, to saved: inout SavedMemory) {
+        // SAFETY: a page within the mapping.
+        let checksum = unsafe alcove_checksum(
+            base + place, UInt64(Self.pageBytes),
+            saved.checksum &+ UInt64(place / Self.pageBytes))
+        saved = SavedMemory(pages: saved.pages + 1, checksum: checksum)
     }
 
     private func isZero(at place: Int) -> Bool {
@@ -125,16 +145,22 @@ extension GuestMemory {
 
     /// What the pages that are not zero come to.
     public func summary() -> SavedMemory {
-        var pages: UInt64 = 0
-        var checksum: UInt64 = 0
+        var saved = SavedMemory(pages: 0, checksum: 0)
         for place in stride(from: 0, to: Int(count), by: Self.pageBytes) where !isZero(at: place) {
-            // SAFETY: a page within the mapping.
-            checksum = unsafe alcove_checksum(
-                base + place, UInt64(Self.pageBytes),
-                checksum &+ UInt64(place / Self.pageBytes))
-            pages += 1
+            add(pageAt: place, to: &saved)
         }
-        return SavedMemory(pages: pages, checksum: checksum)
+        return saved
+    }
+
+    /// Takes parts of another file over, each from the place that it has here.
+    public func takeOver(
+        _ file: borrowing Descriptor, _ parts: WorkingSet
+    ) throws(SystemCallError) {
+        for run in parts.runs {
+            let start = Int(run.first) * Self.pageBytes
+            try mapping.replace(
+                from: start, count: Int(run.count) * Self.pageBytes, byContentOf: file)
+        }
     }
 
     // MARK: - The working set
@@ -180,6 +206,30 @@ extension GuestMemory {
 }
 
 extension WorkingSet {
+    /// Those that are written, in few pieces: a short way from one to the next belongs to both.
+    public func written(joiningOver gap: UInt32) -> WorkingSet {
+        var joined: [Run] = []
+        for run in runs where run.isWritten {
+            guard let last = joined.last, run.first - (last.first + last.count) <= gap else {
+                joined.append(run)
+                continue
+            }
+            joined[joined.count - 1] = Run(
+                first: last.first, count: run.first + run.count - last.first, isWritten: true)
+        }
+        return WorkingSet(joined)
+    }
+
+    /// Whether they are in order, apart from each other, and in a memory of so many pages.
+    public func fits(pages: UInt64) -> Bool {
+        var end: UInt64 = 0
+        for run in runs {
+            guard run.count > 0, UInt64(run.first) >= end else { return false }
+            end = UInt64(run.first) + UInt64(run.count)
+        }
+        return end <= pages
+    }
+
     /// Adds a page behind all others.
     fileprivate mutating func add(page: UInt32, isWritten: Bool) {
         if let last = runs.last, last.isWritten == isWritten, last.first + last.count == page {

@@ -127,14 +127,18 @@ internal import CLinux
         try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
     }
 
-    /// Puts the content of a file in the place of what is in the mapping, as
-    /// ``changedPrivately(of:count:)`` maps it.
-    public borrowing func replace(byContentOf file: borrowing Descriptor) throws(SystemCallError) {
+    /// Puts the content of a file in the place of whole pages of the mapping, from the same place in
+    /// the file, as ``changedPrivately(of:count:)`` maps it.
+    public borrowing func replace(
+        from offset: Int, count: Int, byContentOf file: borrowing Descriptor
+    ) throws(SystemCallError) {
+        check(offset, count)
+        precondition(offset % 4096 == 0 && count % 4096 == 0, "whole pages")
         // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE
         try checked(
             systemCall(
-                __NR_mmap, address, UInt64(count), 0x1 | 0x2, 0x2 | 0x10 | 0x4000,
-                UInt64(argument: file.rawValue)), "mmap")
+                __NR_mmap, address + UInt64(offset), UInt64(count), 0x1 | 0x2,
+                0x2 | 0x10 | 0x4000, UInt64(argument: file.rawValue), UInt64(offset)), "mmap")
     }
 
     /// Brings whole pages into memory: to be read, or this process's own to be written. It is

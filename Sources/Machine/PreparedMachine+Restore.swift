@@ -16,22 +16,24 @@ extension PreparedMachine {
     /// A machine without anything in it, to become like one that was saved: ``adopt(_:from:)``. The
     /// devices are attached before that, in the other one's order.
     ///
-    /// - Parameter files: those of the snapshot, where it is known: their memory is mapped at once.
+    /// - Parameter known: the snapshot, where it is known: its memory is mapped at once.
     public static func blank(
         _ configuration: MachineConfiguration, on system: borrowing System, loop: EventLoop,
-        memoryOf files: SnapshotFiles? = nil
+        memoryOf known: (snapshot: Snapshot, files: SnapshotFiles)? = nil
     ) throws(MachineError) -> PreparedMachine {
         try configuration.check()
         for capability in KVMCapability.neededForSnapshots where !system.has(capability) {
             throw .missingCapability(capability)
         }
         let memory = try calling { () throws(SystemCallError) in
-            guard let files else { return try GuestMemory.room(bytes: configuration.memoryBytes) }
-            return try files.makeMemory(bytes: configuration.memoryBytes)
+            guard let (snapshot, files) = known else {
+                return try GuestMemory.room(bytes: configuration.memoryBytes)
+            }
+            return try files.makeMemory(of: snapshot)
         }
         var prepared = try PreparedMachine(
             configuration, on: system, loop: loop, memory: memory, isBlank: true)
-        prepared.isMemoryThere = files != nil
+        prepared.isMemoryThere = known != nil
         return prepared
     }
 
@@ -41,7 +43,9 @@ extension PreparedMachine {
     ) throws(SnapshotError) {
         try check(snapshot)
         if !isMemoryThere {
-            try RunningMachine.calling { () throws(SystemCallError) in try files.fill(memory) }
+            try RunningMachine.calling { () throws(SystemCallError) in
+                try files.fill(memory, of: snapshot)
+            }
         }
         for (processor, saved) in zip(processors, snapshot.processors) {
             do throws(ProcessorStateError) {
@@ -64,6 +68,7 @@ extension PreparedMachine {
         try RunningMachine.calling { () throws(SystemCallError) in
             try machine.loadClock(of: snapshot.machine)
         }
+        base = snapshot.isOfChanges ? nil : snapshot.identity
         isLoaded = true
     }
 

@@ -24,6 +24,8 @@ public struct PreparedMachine: ~Copyable {
     var serial = SerialPort()
     var isLoaded = false
     var isMemoryThere = false
+    /// Of the whole snapshot that it goes on with.
+    var base: [UInt8]?
 
     /// - Parameters:
     ///   - memory: new memory of that size, if it is nil.
@@ -283,7 +285,7 @@ public struct PreparedMachine: ~Copyable {
         let bus = DeviceBus(transports, serial: serial, console: console)
         let running = RunningMachine(
             machine, processors, transports, memory: memory, bus: bus,
-            configuration: configuration, facts: facts)
+            configuration: configuration, facts: facts, base: base)
         do throws(SystemCallError) {
             try running.start(isHeld: isHeld, behind: fences, onEnd: onEnd)
         } catch {

@@ -1,20 +1,30 @@
+internal import GuestMemory
 internal import KVM
 public import LinuxKernel
 internal import Virtio
 
 extension RunningMachine {
+    /// So many pages between changes are saved with them.
+    private static let joinedPages: UInt32 = 8
+
     /// Saves the machine to two empty files. It is paused, and stays so; what its devices began is
     /// ended. The calling thread is the devices' loop, which stands still until it is done: so
     /// nothing changes the guest's memory.
     ///
     /// - Parameters:
     ///   - workers: write to the files.
+    ///   - map: `/proc/self/pagemap`, for what has changed since the snapshot that the guest went on
+    ///     with; all of it without.
     ///   - quiet: called when the guest has nothing under way, before the devices are saved.
     ///   - program: what the program around it keeps; asked for after that.
     public func save(
-        to files: SnapshotFiles, by workers: Workers, quiet: () -> Void = {},
+        to files: SnapshotFiles, by workers: Workers, changesBy map: SharedFile? = nil,
+        quiet: () -> Void = {},
         program: () -> [UInt8]
     ) throws(SnapshotError) -> Snapshot {
+        guard map == nil || base != nil else {
+            throw .noChanges("the guest did not go on with a whole one")
+        }
         try completeExits()
         quiet()
         var devices = StateWriter()
@@ -25,11 +35,20 @@ extension RunningMachine {
             try Randomness.bytes(Snapshot.identityBytes)
         }
         let memory = memory
+        let changed = try Self.run(on: workers) { () throws(SystemCallError) in
+            try map.map { (map) throws(SystemCallError) in
+                try memory.used(map.file).written(joiningOver: Self.joinedPages)
+            }
+        }
+        guard changed?.runs.count ?? 0 <= Snapshot.mostChanges else {
+            throw .noChanges("they are in too many pieces")
+        }
         let saved = try Self.run(on: workers) { () throws(SystemCallError) in
-            try files.write(memory, identity: identity)
+            try files.write(memory, identity: identity, changes: changed)
         }
         let snapshot = Snapshot(
             identity: identity, configuration: configuration, memory: saved,
+            changes: changed.map { Snapshot.Changes(base: base ?? [], pages: $0) },
             processors: processors, machine: machine, devices: devices.bytes,
             deviceCount: transports.count, serial: bus.serialPort, program: program())
         try Self.run(on: workers) { () throws(SystemCallError) in try files.write(snapshot) }
@@ -103,5 +122,14 @@ extension RunningMachine {
         } catch {
             throw .systemCall(error)
         }
+    }
+}
+
+/// A file that several threads use.
+public final class SharedFile: Sendable {
+    public let file: Descriptor
+
+    public init(_ file: consuming Descriptor) {
+        self.file = file
     }
 }

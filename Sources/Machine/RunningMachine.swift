@@ -14,13 +14,16 @@ public final class RunningMachine: Sendable {
     let machine: VirtualMachine
     let bus: DeviceBus
     let facts: SavingFacts
+    /// Of the whole snapshot that the guest went on with.
+    let base: [UInt8]?
     private let hasEnded = Locked(false)
 
     init(
         _ machine: consuming VirtualMachine, _ processors: [VirtualProcessor],
         _ transports: [VirtioTransport], memory: GuestMemory, bus: DeviceBus,
-        configuration: MachineConfiguration, facts: SavingFacts
+        configuration: MachineConfiguration, facts: SavingFacts, base: [UInt8]?
     ) {
+        self.base = base
         self.bus = bus
         self.configuration = configuration
         self.facts = facts

@@ -16,6 +16,16 @@ public struct Snapshot: Hashable, Sendable {
         }
     }
 
+    /// What a snapshot of changes says of them.
+    struct Changes: Hashable, Sendable {
+        /// Of the whole snapshot below.
+        let base: [UInt8]
+        let pages: WorkingSet
+    }
+
+    /// In more pieces they are not mapped: a whole one is to be taken.
+    static let mostChanges = 8192
+
     /// The only version that there is so far.
     public static let version: UInt32 = 1
     /// What a file of the state holds at most.
@@ -28,6 +38,8 @@ public struct Snapshot: Hashable, Sendable {
     public let identity: [UInt8]
     public let configuration: MachineConfiguration
     let memory: SavedMemory
+    /// The snapshot that it has changes of, and which pages they are; nil for a whole one.
+    let changes: Changes?
     public let processors: [Processor]
     public let machine: MachineState
     /// One after the other, in the guest's order.
@@ -39,12 +51,14 @@ public struct Snapshot: Hashable, Sendable {
 
     init(
         identity: [UInt8], configuration: MachineConfiguration, memory: SavedMemory,
-        processors: [Processor], machine: MachineState, devices: [UInt8], deviceCount: Int,
+        changes: Changes?, processors: [Processor], machine: MachineState, devices: [UInt8],
+        deviceCount: Int,
         serial: SerialPort, program: [UInt8]
     ) {
         self.identity = identity
         self.configuration = configuration
         self.memory = memory
+        self.changes = changes
         self.processors = processors
         self.machine = machine
         self.devices = devices
@@ -53,7 +67,10 @@ public struct Snapshot: Hashable, Sendable {
         self.program = program
     }
 
-    /// How many pages of its memory are not zero.
+    /// Whether it has changes of another one alone.
+    public var isOfChanges: Bool { changes != nil }
+
+    /// How many pages of its memory are in its file.
     public var storedPages: UInt64 { memory.pages }
 
     /// The registers that the kernel names and did not tell: they are what they are in a new
@@ -75,6 +92,11 @@ public struct Snapshot: Hashable, Sendable {
         body.put(configuration.hasIntervalTimer)
         body.put(memory.pages)
         body.put(memory.checksum)
+        body.put(changes?.base ?? [])
+        body.put(changes?.pages.runs ?? []) { writer, run in
+            writer.put(run.first)
+            writer.put(run.count)
+        }
         body.put(processors) { $1.write(to: &$0) }
         body.put(machine.interruptControllers) { $0.put($1) }
         body.put(machine.intervalTimer ?? [])
@@ -136,6 +158,16 @@ public struct Snapshot: Hashable, Sendable {
         configuration.hasIntervalTimer = try reader.flag()
         self.configuration = configuration
         memory = SavedMemory(pages: try reader.number(), checksum: try reader.number())
+        let base = try reader.piece(atMost: Self.identityBytes)
+        let runs = try reader.list(atMost: Self.mostChanges) { (reader) throws(StateFault) in
+            WorkingSet.Run(
+                first: try reader.number(), count: try reader.number(), isWritten: true)
+        }
+        changes = base.isEmpty ? nil : Changes(base: base, pages: WorkingSet(runs))
+        guard base.isEmpty ? runs.isEmpty : base.count == Self.identityBytes,
+            WorkingSet(runs).fits(
+                pages: configuration.memoryBytes / UInt64(GuestMemory.pageBytes))
+        else { throw .badValue("changes of a memory") }
         let count = configuration.processors
         processors = try reader.list(atMost: MachineConfiguration.mostProcessors) {
             (reader) throws(StateFault) in try Processor(&reader)

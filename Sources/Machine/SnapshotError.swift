@@ -14,6 +14,10 @@ public enum SnapshotError: Error, Hashable, Sendable {
     case damaged(StateFault)
     /// The file of the memory is of another snapshot, or was not finished.
     case otherMemory
+    /// What has changes needs the whole one that they are of, and a whole one needs no other.
+    case otherBase
+    /// Changes are of a whole snapshot that the guest went on with, in a bounded number of pieces.
+    case noChanges(String)
     /// This host cannot show the guest what it was shown.
     case missingFeatures([String])
     case processor(index: Int, ProcessorStateError)
@@ -35,6 +39,8 @@ extension SnapshotError: CustomStringConvertible {
         case .badChecksum: "the snapshot's file is damaged: its checksum is wrong"
         case .damaged(let fault): "the snapshot's file is damaged: \(fault)"
         case .otherMemory: "the file of the memory is not this snapshot's, or not all of it"
+        case .otherBase: "the snapshot below is not the one that the changes are of"
+        case .noChanges(let reason): "the changes cannot be saved: \(reason); take a whole snapshot"
         case .missingFeatures(let features):
             "this host's processors lack what the snapshot's guest was shown: "
                 + features.joined(separator: ", ")

@@ -35,11 +35,20 @@ enum ControlClient {
         var arguments = parsed.arguments("NAME=VALUE")
         var folder: String?
         if ["snapshot", "restore", "working-set"].contains(word) {
-            guard arguments.count == 1 else { throw FlagError("`\(word)` needs a folder") }
+            guard !arguments.isEmpty else { throw FlagError("`\(word)` needs a folder") }
             folder = arguments.removeFirst()
         }
         var request = JSONObject()
         request["do"] = .string(word)
+        if word == "snapshot", arguments == ["changes"] {
+            request["changes"] = true
+            arguments = []
+        }
+        if word == "restore", let base = arguments.first {
+            arguments.removeFirst()
+            let file = try Files.open("\(base)/\(SnapshotFolder.memory)", .readOnly)
+            guard try pass(file, as: SnapshotFolder.base, on: socket) else { return 1 }
+        }
         for pair in arguments {
             let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2 else { throw FlagError("an argument is no NAME=VALUE") }

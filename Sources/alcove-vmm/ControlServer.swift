@@ -116,7 +116,7 @@ final class ControlConnection {
             guard monitor.isHeld else { return refuse("the guest was started already") }
             monitor.startGuest()
             answer(["ok": true])
-        case "snapshot": snapshot()
+        case "snapshot": snapshot(changesAlone: request["changes"]?.bool == true)
         case "working-set": recordWorkingSet()
         case "begin":
             guard monitor.isReady, !monitor.isWorkloadStarted else {
@@ -178,7 +178,9 @@ final class ControlConnection {
         guard let memory = files.removeValue(forKey: SnapshotFolder.memory)?.take(),
             let state = files.removeValue(forKey: SnapshotFolder.state)?.take()
         else { return nil }
-        return SnapshotFiles(memory: memory, state: state)
+        return SnapshotFiles(
+            memory: memory, state: state,
+            base: files.removeValue(forKey: SnapshotFolder.base)?.take())
     }
 
     private func takeWorkingSet() -> [UInt8] {
@@ -188,11 +190,14 @@ final class ControlConnection {
         return SnapshotFolder.workingSet(in: file)
     }
 
-    private func snapshot() {
+    private func snapshot(changesAlone: Bool) {
+        guard !changesAlone || monitor.recorder != nil else {
+            return refuse("changes are told to who runs with `--record-working-set`")
+        }
         guard let files = takeFiles() else {
             return refuse("no `memory` and `state` were passed")
         }
-        monitor.save(to: files) { [weak self] result in
+        monitor.save(to: files, changesAlone: changesAlone) { [weak self] result in
             do throws(SnapshotError) {
                 let snapshot = try result.get()
                 self?.answer([
@@ -250,7 +255,10 @@ final class ControlConnection {
 
 /// A file that came by the control socket.
 private final class PassedFile {
-    static let names = [SnapshotFolder.memory, SnapshotFolder.state, SnapshotFolder.workingSet]
+    static let names = [
+        SnapshotFolder.memory, SnapshotFolder.state, SnapshotFolder.workingSet,
+        SnapshotFolder.base,
+    ]
     private var file: Descriptor?
 
     init(_ file: consuming Descriptor) {

@@ -48,12 +48,16 @@ extension Monitor {
     /// Saves the guest to files, and tells when they are on the disk. The guest stands still until
     /// they are written.
     func save(
-        to files: SnapshotFiles, _ tell: @escaping (Result<Snapshot, SnapshotError>) -> Void
+        to files: SnapshotFiles, changesAlone: Bool,
+        _ tell: @escaping (Result<Snapshot, SnapshotError>) -> Void
     ) {
         guard let machine, let workers = devices.diskWorkers else { return }
         machine.pause()
         let result = Result { () throws(SnapshotError) in
-            try machine.save(to: files, by: workers, quiet: settleLink) { state.bytes }
+            try machine.save(
+                to: files, by: workers, changesBy: changesAlone ? recorder?.map : nil,
+                quiet: settleLink
+            ) { state.bytes }
         }
         if !isPaused { machine.resume() }
         guard case .success(let snapshot) = result else { return tell(result) }
@@ -111,7 +115,8 @@ extension Monitor {
         if prepared.load(workingSet: workingSet, of: snapshot) { timeline.reached(.pagesLoaded) }
         if options.recordsWorkingSet {
             recorder = WorkingSetRecorder(
-                map: try Files.open("/proc/self/pagemap", .readOnly), identity: snapshot.identity)
+                map: SharedFile(try Files.open("/proc/self/pagemap", .readOnly)),
+                identity: snapshot.identity)
         }
         try launch(prepared)
         // Where the guest has a link it comes first: `take(link:)`.
@@ -150,10 +155,11 @@ extension Monitor {
     }
 
     func makeBlank(
-        _ configuration: MachineConfiguration, memoryOf files: SnapshotFiles? = nil
+        _ configuration: MachineConfiguration,
+        memoryOf known: (snapshot: Snapshot, files: SnapshotFiles)? = nil
     ) throws -> PreparedMachine {
         var prepared = try PreparedMachine.blank(
-            configuration, on: .open(), loop: loop, memoryOf: files)
+            configuration, on: .open(), loop: loop, memoryOf: known)
         timeline.reached(.machineMade)
         try attachDevices(to: &prepared)
         return prepared
@@ -194,21 +200,12 @@ private final class Teller<Answer>: @unchecked Sendable {
     }
 }
 
-/// A file that another thread writes.
-final class SharedFile: Sendable {
-    let file: Descriptor
-
-    init(_ file: consuming Descriptor) {
-        self.file = file
-    }
-}
-
 /// Tells which pages of its memory a guest of a snapshot has used.
 final class WorkingSetRecorder: Sendable {
-    private let map: Descriptor
+    let map: SharedFile
     private let identity: [UInt8]
 
-    init(map: consuming Descriptor, identity: [UInt8]) {
+    init(map: SharedFile, identity: [UInt8]) {
         self.map = map
         self.identity = identity
     }
@@ -216,7 +213,7 @@ final class WorkingSetRecorder: Sendable {
     fileprivate func record(
         _ machine: RunningMachine, to output: SharedFile
     ) throws(SystemCallError) -> Int {
-        let set = try machine.workingSet(by: map, identity: identity)
+        let set = try machine.workingSet(by: map.file, identity: identity)
         try output.file.write(set.bytes.span, at: 0)
         try output.file.synchronizeData()
         return set.pieces

@@ -96,11 +96,12 @@ final class Monitor {
         switch options.origin {
         case .kernel: try boot()
         case .snapshot(let folder):
-            let files = try SnapshotFolder.open(folder)
+            let files = try SnapshotFolder.open(folder, base: options.base)
             let snapshot = try files.read()
             timeline.reached(.snapshotRead)
             try restore(
-                makeBlank(snapshot.configuration, memoryOf: files), snapshot, from: files,
+                makeBlank(snapshot.configuration, memoryOf: (snapshot, files)), snapshot,
+                from: files,
                 workingSet: SnapshotFolder.workingSet(of: folder))
         case .laterSnapshot: try awaitSnapshot()
         }
@@ -214,7 +215,8 @@ final class Monitor {
                 end(.failed("the guest's first process speaks version \(version)"))
                 return
             }
-            if !options.waitsWithCommand { startWorkload() }
+            // Who waits for it to be ready reads that here.
+            if options.waitsWithCommand { showTimeline() } else { startWorkload() }
         case .started(let pid):
             timeline.reached(.workloadStarted)
             reportStages()

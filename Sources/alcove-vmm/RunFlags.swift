@@ -71,6 +71,8 @@ struct RunOptions {
     /// The command is started when the control socket asks for it.
     var waitsWithCommand: Bool
     var recordsWorkingSet: Bool
+    /// The folder of the whole snapshot below one of changes.
+    var base: String?
     var sockets: String?
     /// Descriptors that get records for the host. See `alcove_report`.
     var reports: [Int32]
@@ -142,6 +144,9 @@ enum RunFlags {
                 help: "go on with a snapshot in place of a kernel; devices and disks are those"
                     + " that it was taken with"),
             Flag(
+                "base", value: "DIR",
+                help: "the whole snapshot below, for one that has changes alone"),
+            Flag(
                 "await-snapshot",
                 help: "the same, with one that `alcove-vmm control restore DIR` names"),
             Flag(
@@ -207,7 +212,7 @@ enum RunFlags {
             hasTerminal: parsed.isOn("terminal"), link: try link(parsed),
             control: parsed.string("control"), isHeld: parsed.isOn("hold"),
             waitsWithCommand: parsed.isOn("ready"),
-            recordsWorkingSet: parsed.isOn("record-working-set"),
+            recordsWorkingSet: parsed.isOn("record-working-set"), base: parsed.string("base"),
             sockets: parsed.string("sockets"), reports: try reports(parsed),
             showsTimeline: parsed.isOn("timeline"))
         if parsed.isOn("no-fences") { options.fences = [] }
@@ -217,6 +222,9 @@ enum RunFlags {
     private static func origin(_ parsed: ParsedCommand) throws(FlagError) -> RunOptions.Origin {
         let folder = parsed.string("restore")
         let isLater = parsed.isOn("await-snapshot")
+        guard parsed.string("base") == nil || folder != nil else {
+            throw FlagError("`--base` is for `--restore`")
+        }
         guard folder != nil || isLater else {
             guard parsed.string("kernel") != nil, parsed.string("initial-files") != nil else {
                 throw FlagError(

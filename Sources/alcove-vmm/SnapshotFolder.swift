@@ -6,11 +6,18 @@ enum SnapshotFolder {
     static let memory = "memory"
     static let state = "state"
     static let workingSet = "working-set"
+    /// The memory of the whole snapshot below one of changes, as a file is called that is passed.
+    static let base = "base"
 
-    static func open(_ folder: String) throws(SystemCallError) -> SnapshotFiles {
-        SnapshotFiles(
+    /// - Parameter base: the folder of the whole snapshot below one of changes.
+    static func open(
+        _ folder: String, base: String?
+    ) throws(SystemCallError) -> SnapshotFiles {
+        let below: Descriptor? =
+            if let base { try Files.open("\(base)/\(memory)", .readOnly) } else { nil }
+        return SnapshotFiles(
             memory: try Files.open("\(folder)/\(memory)", .readOnly),
-            state: try Files.open("\(folder)/\(state)", .readOnly))
+            state: try Files.open("\(folder)/\(state)", .readOnly), base: below)
     }
 
     /// The pages that its guest uses first, where they were recorded.

@@ -22,8 +22,11 @@ import Virtio
             state = try MemoryFile.make("state")
         }
 
-        func files() throws -> SnapshotFiles {
-            SnapshotFiles(memory: try memory.duplicate(), state: try state.duplicate())
+        /// - Parameter base: that of the whole snapshot below.
+        func files(above base: Place? = nil) throws -> SnapshotFiles {
+            let below: Descriptor? = if let base { try base.memory.duplicate() } else { nil }
+            return SnapshotFiles(
+                memory: try memory.duplicate(), state: try state.duplicate(), base: below)
         }
 
         func bytes() throws -> [UInt8] {
@@ -32,24 +35,27 @@ import Virtio
     }
 
     private func save(
-        _ running: RunningMachine, to place: Place, program: [UInt8] = []
+        _ running: RunningMachine, to place: Place, changesAlone: Bool = false,
+        program: [UInt8] = []
     ) throws -> Snapshot {
         let workers = try Workers(threads: 1, queue: 4, named: "disk")
         defer { workers.stop() }
         running.pause()
-        return try running.save(to: place.files(), by: workers) { program }
+        let map =
+            changesAlone ? SharedFile(try Files.open("/proc/self/pagemap", .readOnly)) : nil
+        return try running.save(to: place.files(), by: workers, changesBy: map) { program }
     }
 
     /// A machine that goes on with a snapshot, with the devices given.
     private func restore(
-        _ place: Place, in machine: TinyMachine, isHeld: Bool = false,
+        _ place: Place, above base: Place? = nil, in machine: TinyMachine, isHeld: Bool = false,
         devices: [any VirtioDevice] = [], isMemoryLate: Bool = false
     ) throws -> RunningMachine {
-        let files = try place.files()
+        let files = try place.files(above: base)
         let snapshot = try files.read()
         var prepared = try PreparedMachine.blank(
             snapshot.configuration, on: System.open(), loop: machine.loop,
-            memoryOf: isMemoryLate ? nil : files)
+            memoryOf: isMemoryLate ? nil : (snapshot, files))
         for device in devices { try prepared.attach(device) }
         try prepared.adopt(snapshot, from: files)
         let ends = machine.ends
@@ -200,6 +206,57 @@ import Virtio
             bytes[place] ^= 4
             #expect(WorkingSetFile.read(bytes, identity: snapshot.identity) == nil)
         }
+    }
+
+    @Test("a snapshot of changes has them alone, and is one with the whole one below", .needs(.kvm))
+    func changes() throws {
+        let (base, above) = (try Place(), try Place())
+        let machine = try TinyMachine()
+        var guest = TinyGuest()
+        guest.count(at: Self.counter.rawValue)
+        let running = try machine.start(guest, in: machine.prepare())
+        while try running.memory.load32(Self.counter) == 0 {}
+        let whole = try save(running, to: base)
+        // It went on with none.
+        #expect(throws: SnapshotError.self) {
+            _ = try save(running, to: Place(), changesAlone: true)
+        }
+        running.stop()
+        let copy = try restore(base, in: TinyMachine(), isHeld: true)
+        // What was not zero and is, far from all else.
+        let far = GuestAddress(rawValue: 0x3f_0000)
+        try copy.memory.store32(5, far)
+        try copy.memory.write(
+            [UInt8](repeating: 0, count: 4096), to: GuestAddress(rawValue: 0x30_0000))
+        let value = try copy.memory.load32(Self.counter)
+        copy.resume()
+        while try copy.memory.load32(Self.counter) == value {}
+        let changed = try save(copy, to: above, changesAlone: true)
+        let last = try copy.memory.load32(Self.counter)
+        let all = copy.memory.summary()
+        copy.stop()
+        #expect(changed.isOfChanges && !whole.isOfChanges)
+        #expect(changed.storedPages < whole.storedPages + 2)
+
+        for isMemoryLate in [false, true] {
+            let machine = try TinyMachine()
+            let clone = try restore(
+                above, above: base, in: machine, isHeld: true, isMemoryLate: isMemoryLate)
+            #expect(try clone.memory.load32(Self.counter) == last)
+            #expect(try clone.memory.load32(far) == 5)
+            #expect(clone.memory.summary() == all)
+            // No more than one above another.
+            #expect(throws: SnapshotError.self) {
+                _ = try save(clone, to: Place(), changesAlone: true)
+            }
+            clone.resume()
+            while try clone.memory.load32(Self.counter) == last {}
+            clone.stop()
+        }
+        // Without the one below, with another one, or where there is none.
+        #expect(throws: SnapshotError.otherBase) { _ = try above.files().read() }
+        #expect(throws: SnapshotError.otherBase) { _ = try above.files(above: above).read() }
+        #expect(throws: SnapshotError.otherBase) { _ = try base.files(above: base).read() }
     }
 
     @Test("files that are not whole, or of something else, are refused", .needs(.kvm))
