@@ -127,8 +127,8 @@ internal import CLinux
         try checked(systemCall(__NR_madvise, place, UInt64(count), 4), "madvise")
     }
 
-    /// Puts the content of a file in the place of whole pages of the mapping, from the same place in
-    /// the file, as ``changedPrivately(of:count:)`` maps it.
+    /// Puts the content of a file in the place of whole pages of the mapping, from the same place
+    /// in the file, as ``changedPrivately(of:count:)`` maps it.
     public borrowing func replace(
         from offset: Int, count: Int, byContentOf file: borrowing Descriptor
     ) throws(SystemCallError) {

@@ -5,13 +5,14 @@ internal import Virtio
 
 // A machine that goes on where another one was saved:
 //
-//     room for memory ► machine ► interrupt controllers ► processors ► devices attached   blank
-//       ► memory ► processors' state ► controllers' state ► devices' state ► clock    like the other
+//     machine ► room for memory ► interrupt controllers ► processors ► devices attached
+//       ► memory ► processors' state ► controllers' state ► devices' state ► clock
 //       ► threads, fences ► the guest's next instruction
 //
-// Memory, or room for it, comes before the interrupt controllers, or each waits for a grace period;
-// what is in it may come later, and then KVM looks through all of the room once more. A local interrupt controller is one of a processor, and has to be
-// there before the one that sends to it is told what waits.
+// Memory, or room for it, comes before the interrupt controllers, or each waits for a grace
+// period; what is in it may come later, and then KVM looks through all of the room once more. A
+// local interrupt controller is one of a processor, and has to be there before the one that sends
+// to it is told what waits.
 extension PreparedMachine {
     /// A machine without anything in it, to become like one that was saved: ``adopt(_:from:)``. The
     /// devices are attached before that, in the other one's order.

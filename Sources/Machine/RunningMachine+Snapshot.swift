@@ -13,8 +13,8 @@ extension RunningMachine {
     ///
     /// - Parameters:
     ///   - workers: write to the files.
-    ///   - map: `/proc/self/pagemap`, for what has changed since the snapshot that the guest went on
-    ///     with; all of it without.
+    ///   - map: `/proc/self/pagemap`, for what has changed since the snapshot that the guest went
+    ///     on with; all of it without.
     ///   - quiet: called when the guest has nothing under way, before the devices are saved.
     ///   - program: what the program around it keeps; asked for after that.
     public func save(

@@ -63,6 +63,15 @@ public enum PromisedNumbers {
     public static let microVMEntryMilliseconds = 5
     /// The same from the word to begin, with a monitor that was held ready, at most.
     public static let preparedMicroVMEntryMilliseconds = 1
+    /// From before a monitor is executed for a snapshot until the next instruction of its guest, at
+    /// the median, at most.
+    public static let restoredMicroVMEntryMilliseconds = 5
+    /// The same from the word to a monitor that waits for any snapshot.
+    public static let preparedRestoreEntryMilliseconds = 1.2
+    /// The same from the word to a clone that is held ready.
+    public static let heldCloneEntryMilliseconds = 0.4
+    /// A monitor that is executed for a snapshot of 8 GiB, to one for 128 MiB, at most.
+    public static let restoreOfLargeToSmall = 1.2
     /// What a monitor holds of memory beside its guest's and the text that monitors share, at most.
     public static let monitorMemoryKilobytes = 5120
     /// From the execution of the monitor until a guest with Linux is ready, to QEMU's microvm
