@@ -126,9 +126,11 @@ extension Monitor {
     /// Lets a guest that was saved go on. What makes it another one than the saved one is in its
     /// memory before its next instruction.
     func goOn() {
-        if isReady, let session {
+        if let session {
             renew(session)
-            if !isWorkloadStarted { startWorkload() }
+            if isReady, !isWorkloadStarted, !options.waitsWithCommand { startWorkload() }
+        } else {
+            isRenewalDue = true
         }
         restored = nil
         if let (device, transport) = devices.sockets {
@@ -137,9 +139,14 @@ extension Monitor {
         if !isPaused { machine?.resume() }
     }
 
-    /// Entropy first: all that comes after it may make something of it.
-    private func renew(_ session: GuestSession) {
-        if let bytes = try? Randomness.bytes(64) { session.send(.reseed(bytes)) }
+    /// Makes it another guest. Entropy first: all that comes after it may make something of it.
+    func renew(_ session: GuestSession) {
+        isRenewalDue = false
+        do throws(SystemCallError) {
+            session.send(.reseed(try Randomness.bytes(64)))
+        } catch {
+            return end(.failed("no entropy for a guest that was saved: \(error)"))
+        }
         session.send(.clock(nanoseconds: UInt64(clamping: RealClock.nanoseconds)))
         session.send(.hostname(options.hostname))
         if let network = options.link?.network { session.send(.network(network)) }

@@ -28,6 +28,8 @@ final class Monitor {
     var blank: PreparedMachine?
     /// Of the snapshot that it goes on with, until it does.
     var restored: MonitorState?
+    /// The guest was saved before it had a link, by which it could become another one.
+    var isRenewalDue = false
     /// What tells which of its pages the guest used.
     var recorder: WorkingSetRecorder?
     var devices = MonitorDevices()
@@ -215,6 +217,7 @@ final class Monitor {
                 end(.failed("the guest's first process speaks version \(version)"))
                 return
             }
+            if isRenewalDue, let session { renew(session) }
             // Who waits for it to be ready reads that here.
             if options.waitsWithCommand { showTimeline() } else { startWorkload() }
         case .started(let pid):
