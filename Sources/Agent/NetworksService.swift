@@ -60,14 +60,15 @@ struct NetworksService {
     }
 
     private func attachVPC(_ request: AttachVPCRequest) throws(CallFailure) -> AttachVPCResponse {
-        try node.attach(
-            try find(request.sandboxID), to: request.vpcID, inbound: request.inboundAddress)
-        return AttachVPCResponse()
+        let managed = try find(request.sandboxID)
+        try node.attach(managed, to: request.vpcID, inbound: request.inboundAddress)
+        return AttachVPCResponse(network: managed.sandbox.spec?.network)
     }
 
     private func detachVPC(_ request: DetachVPCRequest) throws(CallFailure) -> DetachVPCResponse {
-        try node.detach(try find(request.sandboxID), from: request.vpcID)
-        return DetachVPCResponse()
+        let managed = try find(request.sandboxID)
+        try node.detach(managed, from: request.vpcID)
+        return DetachVPCResponse(network: managed.sandbox.spec?.network)
     }
 
     // MARK: - Sandboxes

@@ -68,7 +68,7 @@ import Testing
         "commands that ask the agent take --json, but those that carry bytes", arguments: commands)
     func json(command: String) throws {
         let help = try output(command.split(separator: " ").map(String.init) + ["--help"])
-        let hasNone = ["exec", "top", "image rm", "completion"].contains(command)
+        let hasNone = ["exec", "port-forward", "top", "image rm", "completion"].contains(command)
         #expect(help.contains("--json") != hasNone)
     }
 

@@ -302,6 +302,7 @@ reaches_the_world() {
     # The ready ones of process sandboxes are made with the agent.
     until alcove network status | grep -q 'slots in use *0'; do :; done
     kill "$server" "$world"
+    wait "$server" "$world" 2>/dev/null || true
     ip link del card 2>/dev/null || true
 }
 

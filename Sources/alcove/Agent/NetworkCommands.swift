@@ -86,30 +86,33 @@ enum NetworkCommands {
             flags: [
                 Flag(
                     "inbound", value: "ADDRESS",
-                    help: "let it be reached from there, by an address of its own in the tunnel"),
-                Agent.socketFlag,
-            ], arguments: [sandbox, vpc], tables: [AgentExitCode.table],
+                    help: "let it be reached from there, by an address of its own in the tunnel")
+            ] + common, arguments: [sandbox, vpc], tables: [AgentExitCode.table],
             examples: [Example("alcove network attach web blue", "let it in")]),
         perform: { parsed in
             let (id, vpc) = (parsed.argument("ID") ?? "", parsed.argument("VPC") ?? "")
-            _ = try Agent(parsed).request(
+            let response = try Agent(parsed).request(
                 NetworksMethods.attachVPC,
                 AttachVPCRequest(
                     sandboxID: id, vpcID: vpc, inboundAddress: parsed.string("inbound") ?? ""),
                 to: "attach `\(id)` to `\(vpc)`")
+            StandardStream.output.write(
+                parsed.isOn("json") ? MessageJSON.document(response) : PlainText.line(id) + "\n")
             return 0
         })
 
     private static let detach = PerformableCommand(
         command: Command(
             "network detach", summary: "take a sandbox out of a VPC",
-            flags: [Agent.socketFlag], arguments: [sandbox, vpc], tables: [AgentExitCode.table],
+            flags: common, arguments: [sandbox, vpc], tables: [AgentExitCode.table],
             examples: [Example("alcove network detach web blue", "take it out")]),
         perform: { parsed in
             let (id, vpc) = (parsed.argument("ID") ?? "", parsed.argument("VPC") ?? "")
-            _ = try Agent(parsed).request(
+            let response = try Agent(parsed).request(
                 NetworksMethods.detachVPC, DetachVPCRequest(sandboxID: id, vpcID: vpc),
                 to: "detach `\(id)` from `\(vpc)`")
+            StandardStream.output.write(
+                parsed.isOn("json") ? MessageJSON.document(response) : PlainText.line(id) + "\n")
             return 0
         })
 
@@ -181,7 +184,7 @@ enum NetworkCommands {
     private static let leave = PerformableCommand(
         command: Command(
             "network vpc leave", summary: "take this node out of VPCs in which no sandbox is",
-            flags: [Agent.socketFlag],
+            flags: common,
             arguments: [Argument("VPC", repeatable: true, completes: vpcs, help: "the VPCs")],
             tables: [AgentExitCode.table],
             examples: [Example("alcove network vpc leave blue", "leave one")]),
@@ -190,7 +193,11 @@ enum NetworkCommands {
                 parsed.arguments("VPC"), "leave", NetworksMethods.leaveVPC,
                 request: { LeaveVPCRequest(id: $0) },
                 then: { id, _ in
-                    StandardStream.output.write(PlainText.line(id) + "\n")
+                    var object = JSONObject()
+                    object["id"] = .string(id)
+                    StandardStream.output.write(
+                        parsed.isOn("json")
+                            ? JSONWriter.text(.object(object)) + "\n" : PlainText.line(id) + "\n")
                     return 0
                 })
         })
