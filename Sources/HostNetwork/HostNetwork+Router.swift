@@ -17,8 +17,12 @@ extension HostNetwork {
                 ("ipv4/conf/default/send_redirects", "0"),
                 ("ipv4/conf/all/accept_redirects", "0"),
                 ("ipv4/conf/default/accept_redirects", "0"),
-                // Flows, not pairs of machines, are spread over proxies.
-                ("ipv4/fib_multipath_hash_policy", "1"),
+                // Flows, not pairs of machines, are spread over proxies: by addresses, protocol and
+                // ports, as packets have them. Otherwise the kernel takes the number that the
+                // socket of a process sandbox gave the packet, and TCP draws a new one whenever it
+                // has waited for an answer in vain.
+                ("ipv4/fib_multipath_hash_fields", "55"),
+                ("ipv4/fib_multipath_hash_policy", "3"),
                 // Proxies are asked whether they are alive; nobody but the agent is here.
                 ("ipv4/ping_group_range", "0 2147483647"),
             ])
