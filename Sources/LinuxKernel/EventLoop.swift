@@ -196,7 +196,7 @@ public final class EventLoop: @unchecked Sendable {
         handlers = [:]
         alwaysReady = []
         atTurnEnd = []
-        timers = TimerQueue()
+        timers.removeAll()
     }
 
     private func finishTurn() {

@@ -35,6 +35,15 @@ struct TimerQueue {
         moveDown(last.position ?? position)
     }
 
+    /// Calls all off. Calling one off once more is no error.
+    mutating func removeAll() {
+        for action in heap {
+            action.action = nil
+            action.position = nil
+        }
+        heap = []
+    }
+
     /// Takes the first whose time has come.
     mutating func takeDue(at now: UInt64) -> (() -> Void)? {
         guard let first = heap.first, first.deadline <= now else { return nil }

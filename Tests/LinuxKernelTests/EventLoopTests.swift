@@ -73,6 +73,17 @@ import Testing
         #expect(!loop.enqueue {})
     }
 
+    @Test("what waits when a loop ends can be called off afterwards")
+    func calledOffAtTheEnd() throws {
+        let loop = try EventLoop(named: "test")
+        var fired = false
+        let actions = (1...3).map { loop.schedule(after: .seconds($0 * 1000)) { fired = true } }
+        loop.stop()
+        loop.runOnThisThread()
+        for action in actions { loop.cancel(action) }
+        #expect(!fired)
+    }
+
     @Test("a watch is told while its descriptor is ready, and not after it was cancelled")
     func watch() throws {
         let loop = try EventLoop(named: "test")
