@@ -75,6 +75,18 @@ struct EgressRoleTests {
         #expect(!holds(role(heard: short + [false]), before: true, dead))
     }
 
+    @Test("who has them and was cut off for a moment says so again once it hears all others")
+    func returned() {
+        let cut = [Bool](repeating: false, count: EgressRole.quietBeforeRefusal)
+        let others = [peer(2, alive: true), peer(3, alive: true)]
+        #expect(!role(heard: cut).mayAnnounce(peers: others))
+        #expect(role(heard: cut + [true]).mayAnnounce(peers: others))
+        let one = [peer(2, alive: true), peer(3, alive: false)]
+        #expect(!role(heard: cut + [true]).mayAnnounce(peers: one))
+        let all = [Bool](repeating: true, count: EgressRole.looksAfterQuiet)
+        #expect(role(heard: cut + all).mayAnnounce(peers: one))
+    }
+
     @Test("without an uplink nobody has them", arguments: [true, false])
     func uplink(before: Bool) {
         let role = role(0, heard: [true], isUplinkUp: false)

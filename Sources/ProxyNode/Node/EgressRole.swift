@@ -64,9 +64,14 @@ struct EgressRole: Hashable, Sendable {
             : Verdict(holds: true, reason: "no proxy of a lower rank is alive")
     }
 
-    /// Whether it is sure that the addresses are its own, and may tell others so.
+    /// Whether it may be cut off, or was until a moment ago.
+    var mayBeCutOff: Bool { distrust > 0 }
+
+    /// Whether it is sure that the addresses are its own, and may tell others so. One that hears
+    /// all others need not wait for who else is alive.
     func mayAnnounce(peers: [Peer]) -> Bool {
-        isUplinkUp && !peers.contains { $0.isAlive && $0.rank < rank }
-            && distrust == 0
+        let hearsAll = quiet == 0 && !peers.isEmpty && peers.allSatisfy(\.isAlive)
+        return isUplinkUp && !peers.contains { $0.isAlive && $0.rank < rank }
+            && (!mayBeCutOff || hearsAll)
     }
 }

@@ -13,7 +13,7 @@ final class PeerWatch: @unchecked Sendable {
     /// One that is back is believed soon, however often it went: nodes and all proxies have to
     /// come to the same, and not long after each other.
     private static let rules = LivenessRules(mostAnswers: 2)
-    /// Looks are as frequent as requests only when somebody is silent.
+    /// Looks are as frequent as requests only when somebody is silent, or was.
     private static let looksBetween = 5
     /// When others are told who has the addresses, counted in intervals: those who heard it from
     /// somebody else in the meantime, or did not hear it, hear it again.
@@ -130,11 +130,9 @@ final class PeerWatch: @unchecked Sendable {
                 to: InternetAddress(other.tunnel.rawValue, port: 0))
         }
         // Whether it is cut off itself is known behind a look.
-        if isAlone || isSilent || turn.isMultiple(of: Self.looksBetween) {
-            look()
-        } else {
-            decide()
-        }
+        let looks =
+            isAlone || isSilent || role.mayBeCutOff || turn.isMultiple(of: Self.looksBetween)
+        if looks { look() } else { decide() }
         announce()
         schedule()
     }
@@ -182,7 +180,10 @@ final class PeerWatch: @unchecked Sendable {
             guard let self, !isClosed else { return }
             isLooking = false
             if case .success(let look) = result {
+                let mightBeCutOff = role.mayBeCutOff
                 role.look(received: look.received, isUplinkUp: look.isUplinkUp)
+                // What it could not tell until now.
+                if mightBeCutOff, !role.mayBeCutOff { announced = 0 }
             }
             decide()
         }
