@@ -2,12 +2,14 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A script of `Python`.
+/// A script of `Python`, or of another folder of the tests.
 struct AgentScript {
-    let name: String
+    let path: String
+    let arguments: [String]
 
-    init(_ name: String) {
-        self.name = name
+    init(_ name: String, in folder: String = "AgentTests/Python", _ arguments: String...) {
+        path = PackageRoot.path("Tests/\(folder)/\(name).py")
+        self.arguments = arguments
     }
 
     /// Runs it to its end, which must be a good one.
@@ -16,10 +18,9 @@ struct AgentScript {
         environment["ALCOVE_PRODUCTS"] = try Products.folderPath()
         // A server that goes away is no news to these scripts.
         environment["GRPC_VERBOSITY"] = "ERROR"
-        let path = PackageRoot.path("Tests/AgentTests/Python/\(name).py")
         let result = try TestSupport.run(
-            PythonEnvironment.interpreter, arguments: ["-B", path], environment: environment,
-            timeout: .seconds(900))
+            PythonEnvironment.interpreter, arguments: ["-B", path] + arguments,
+            environment: environment, timeout: .seconds(900))
         #expect(result.succeeded, "\(result)", sourceLocation: sourceLocation)
     }
 }
