@@ -69,7 +69,7 @@ public enum PromisedNumbers {
     public static let preparedMicroVMEntryMilliseconds = 1
     /// From before a monitor is executed for a snapshot until the next instruction of its guest, at
     /// the median, at most.
-    public static let restoredMicroVMEntryMilliseconds = 5
+    public static let restoredMicroVMEntryMilliseconds = 3
     /// The same from the word to a monitor that waits for any snapshot.
     public static let preparedRestoreEntryMilliseconds = 1.2
     /// The same from the word to a clone that is held ready.
