@@ -157,6 +157,7 @@ extension RouterCounter {
         case .refusedPrefix: "refused-prefix"
         case .notAllowed: "not-allowed"
         case .router: "router"
+        case .falseNeighbour: "false-neighbour"
         }
     }
 }

@@ -1,7 +1,9 @@
 internal import AgentAPI
 internal import AgentOperations
+internal import HostNetwork
 internal import ImageStore
 internal import LinuxKernel
+internal import Netlink
 internal import RPC
 internal import SandboxModel
 internal import Store
@@ -35,7 +37,32 @@ extension NodeAgent {
         }
     }
 
+    /// Slots and drops, which are the networks' own to count.
+    func followMeasures(of networks: SandboxNetworks) {
+        metrics.collect { [unowned metrics] in
+            let figures = networks.figures()
+            metrics.networkSlots.set(figures.inUse, .used)
+            metrics.networkSlots.set(figures.ready, .ready)
+            metrics.networkSlots.set(figures.target, .target)
+            metrics.networkSlotsMissed.set(UInt64(figures.missed))
+            for (counter, packets) in (try? networks.network.drops()) ?? [:] {
+                metrics.networkDrops.set(packets, NetworkDropReason(counter))
+            }
+            for (counter, packets) in (try? networks.network.nodeDrops()) ?? [:] {
+                metrics.networkDrops.set(packets, NetworkDropReason(counter))
+            }
+        }
+    }
+
+    private func setProxyGauges() {
+        let all = vpcs.values.flatMap { prober?.health(of: $0.number) ?? [] }
+        let alive = all.count { $0.liveness.isAlive }
+        metrics.networkProxies.set(alive, .alive)
+        metrics.networkProxies.set(all.count - alive, .silent)
+    }
+
     func setGauges() {
+        setProxyGauges()
         var counts: [SandboxStateLabel: Int] = [:]
         for managed in registry.all { counts[SandboxStateLabel(managed.state), default: 0] += 1 }
         for label in SandboxStateLabel.allCases { metrics.sandboxes.set(counts[label] ?? 0, label) }
@@ -174,6 +201,27 @@ extension SandboxStateLabel {
         case .stopped: self = .stopped
         case .failed: self = .failed
         case .removing: self = .removing
+        }
+    }
+}
+
+extension NetworkDropReason {
+    fileprivate init(_ counter: RouterCounter) {
+        switch counter {
+        case .falseSource: self = .falseSource
+        case .otherSandbox: self = .otherSandbox
+        case .tunnel: self = .tunnel
+        case .refusedPrefix: self = .refusedPrefix
+        case .notAllowed: self = .notAllowed
+        case .router: self = .router
+        case .falseNeighbour: self = .falseNeighbour
+        }
+    }
+
+    fileprivate init(_ counter: NodeCounter) {
+        switch counter {
+        case .node: self = .node
+        case .strangers: self = .strangers
         }
     }
 }

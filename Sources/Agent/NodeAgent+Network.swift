@@ -113,13 +113,13 @@ extension NodeAgent {
         }
     }
 
-    /// After a crowd the pool shrinks again, when that is a while ago.
+    /// After a crowd the pool shrinks again, when that is a while ago; what failed is tried again.
     func tendNetworksLater() {
-        guard networkTimer == nil, let networks, networks.mayShrink else { return }
+        guard networkTimer == nil, let networks else { return }
         networkTimer = loop.schedule(after: .seconds(30)) { [self] in
             networkTimer = nil
             networks.tend()
-            tendNetworksLater()
+            if networks.needsTending { tendNetworksLater() }
         }
     }
 
@@ -211,6 +211,7 @@ extension NodeAgent {
             throw CallFailure(SandboxError(network: error))
         }
         vpcs[vpc.id] = joined
+        gaugesChanged()
         return vpc
     }
 
@@ -270,6 +271,7 @@ extension NodeAgent {
         }
         vpcs[id] = nil
         do throws(HostNetworkError) {
+            gaugesChanged()
             try networks.network.removeVPC(joined.number)
             try prober?.refresh()
         } catch {
@@ -313,6 +315,7 @@ extension NodeAgent {
             prober = try ProxyProber(networks.network, on: loop) { [unowned self] in
                 noteProxy($0)
             }
+            followMeasures(of: networks)
         } catch {
             throw AgentError(
                 "set up the networks of sandboxes: \(error)",
@@ -338,6 +341,7 @@ extension NodeAgent {
     /// One has died or come back, and flows go elsewhere already.
     private func noteProxy(_ change: ProxyChange) {
         guard let joined = vpcs.values.first(where: { $0.number == change.vpc }) else { return }
+        gaugesChanged()
         let address = "\(change.proxy.address)"
         journal.record { draft in
             draft.add(

@@ -130,13 +130,16 @@ final class SandboxNetworks: Sendable {
                     defer { state.leaving = [] }
                     return state.leaving
                 }
-                keep(leaving)
+                guard keep(leaving) else {
+                    // What could not be done is done with what comes next, or after a while.
+                    return state.with { $0.leaving.insert(contentsOf: leaving, at: 0) }
+                }
                 if state.with({ $0.leaving.isEmpty }) { return }
             }
         }
     }
 
-    private func keep(_ leaving: [SlotIndex]) {
+    private func keep(_ leaving: [SlotIndex]) -> Bool {
         do throws(HostNetworkError) {
             if !leaving.isEmpty { try network.giveBack(leaving) }
             for (kind, pool) in pools {
@@ -144,9 +147,11 @@ final class SandboxNetworks: Sendable {
                 try pool.fill()
             }
             state.with { $0.failure = nil }
+            return true
         } catch {
             // Whoever needs one meanwhile makes it, and says what is wrong.
             state.with { $0.failure = "\(error)" }
+            return false
         }
     }
 
@@ -159,8 +164,13 @@ final class SandboxNetworks: Sendable {
         }
     }
 
-    /// Whether the pools may be larger than they need be after a while.
-    var mayShrink: Bool { state.with { $0.demand.values.contains { !$0.isQuiet } } }
+    /// Whether there is something to be done after a while: the pools may be larger than they need
+    /// be, or something failed.
+    var needsTending: Bool {
+        state.with { state in
+            state.failure != nil || state.demand.values.contains { !$0.isQuiet }
+        }
+    }
 
     func figures() -> Figures {
         let ready = pools.values.map(\.count).reduce(0, +)

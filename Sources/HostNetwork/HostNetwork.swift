@@ -120,11 +120,17 @@ public final class HostNetwork: Sendable {
     /// How often something was dropped in the router, for each reason.
     public func drops() throws(HostNetworkError) -> [RouterCounter: UInt64] {
         var drops: [RouterCounter: UInt64] = [:]
-        for chain in Set(RouterCounter.allCases.map(\.chain)) {
-            for rule in try rules(of: chain, filter) {
-                guard let counter = rule.label.first.flatMap(RouterCounter.init) else { continue }
-                drops[counter] = rule.packets
-            }
+        let neighbours = RouterCounter.falseNeighbour
+        var all: [NetfilterRule] = []
+        for chain in Set(RouterCounter.allCases.filter { $0 != neighbours }.map(\.chain)) {
+            all += try rules(of: chain, filter)
+        }
+        all += try withNetlink { () throws(NetlinkError) in
+            try filter.rules(of: neighbours.chain, in: settings.resolutionTable)
+        }
+        for rule in all {
+            guard let counter = rule.label.first.flatMap(RouterCounter.init) else { continue }
+            drops[counter, default: 0] += rule.packets ?? 0
         }
         return drops
     }

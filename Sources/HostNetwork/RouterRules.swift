@@ -121,7 +121,7 @@ struct RouterRules {
                 .input(is: Self.slotGroup) + [
                     .loadBytes(.network, offset: offset, count: 4),
                     .compare(.notEqual, address.bytes), .counter, .verdict(.drop),
-                ], to: "arriving", of: table)
+                ], to: "arriving", of: table, label: RouterCounter.falseNeighbour.label)
         }
     }
 
@@ -357,12 +357,16 @@ public enum RouterCounter: UInt8, CaseIterable, Sendable {
     case notAllowed
     /// For the router itself.
     case router
+    /// A question or answer after link addresses that is none of the sandbox's.
+    case falseNeighbour
 
     var label: [UInt8] { [rawValue] }
 
+    /// Its chain; that of neighbours is in the table for those.
     var chain: String {
         switch self {
         case .falseSource: "from-slot"
+        case .falseNeighbour: "arriving"
         case .router: "input"
         case .otherSandbox, .tunnel, .refusedPrefix, .notAllowed: "outward"
         }

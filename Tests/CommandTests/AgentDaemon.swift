@@ -8,6 +8,7 @@ import Testing
 final class AgentDaemon {
     let folder: URL
     private let cgroup = "alcove-cli-\(UUID().uuidString.prefix(8).lowercased())"
+    private let hasNetworks: Bool
     private var process: ChildProcess
 
     var socket: String { folder.appendingPathComponent("agent.sock").path }
@@ -15,7 +16,10 @@ final class AgentDaemon {
         ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ALCOVE_SOCKET": socket, "TERM": "xterm"]
     }
 
-    init() throws {
+    /// - Parameter hasNetworks: with those it is in a network namespace of its own, in which there
+    ///   is nothing else.
+    init(hasNetworks: Bool = false) throws {
+        self.hasNetworks = hasNetworks
         folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("alcove-cli-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -29,12 +33,16 @@ final class AgentDaemon {
             cgroup = "\(cgroup)"
             [log]
             format = "json"
-
+            [network]
+            enabled = \(hasNetworks)
+            router = "\(folder.path)/router"
+            name_servers = ["192.0.2.53"]
+            underlay = "192.0.2.1"
             """
         let file = folder.appendingPathComponent("alcoved.toml")
         try Data(configuration.utf8).write(to: file)
         do {
-            process = try Self.start(file)
+            process = try Self.start(file, inOwnNetwork: hasNetworks)
         } catch {
             // What is not made is not unmade.
             try? FileManager.default.removeItem(at: folder)
@@ -42,11 +50,13 @@ final class AgentDaemon {
         }
     }
 
-    private static func start(_ file: URL) throws -> ChildProcess {
+    private static func start(_ file: URL, inOwnNetwork: Bool) throws -> ChildProcess {
+        let own = inOwnNetwork ? "unshare --net " : ""
         let process = try ChildProcess(
             "sh",
             arguments: [
-                "-c", "exec \"$0\" --config \"$1\" 2>&1", try Products.path("alcoved"), file.path,
+                "-c", "exec \(own)\"$0\" --config \"$1\" 2>&1", try Products.path("alcoved"),
+                file.path,
             ])
         try process.waitForOutput("\"serving\"")
         return process
@@ -59,7 +69,8 @@ final class AgentDaemon {
     }
 
     func restart() throws {
-        process = try Self.start(folder.appendingPathComponent("alcoved.toml"))
+        process = try Self.start(
+            folder.appendingPathComponent("alcoved.toml"), inOwnNetwork: hasNetworks)
     }
 
     deinit {
@@ -72,6 +83,7 @@ final class AgentDaemon {
             Issue.record("the daemon could not be ended: \(error)")
         }
         removeCgroups()
+        if hasNetworks { _ = try? run("umount", arguments: [folder.path + "/router"]) }
         try? FileManager.default.removeItem(at: folder)
     }
 

@@ -151,3 +151,37 @@ public enum ImageRemovalCause: String, MetricLabel {
 
     public static let labelName = "cause"
 }
+
+/// Whose a place in the node's networks is.
+public enum NetworkSlotLabel: String, MetricLabel {
+    case used
+    /// Made ahead.
+    case ready
+    /// How many are to be ready.
+    case target
+
+    public static let labelName = "slots"
+}
+
+/// Why a packet was dropped.
+public enum NetworkDropReason: String, MetricLabel {
+    case falseSource = "false_source"
+    case falseNeighbour = "false_neighbour"
+    case otherSandbox = "other_sandbox"
+    case tunnel
+    case refusedPrefix = "refused_prefix"
+    case notAllowed = "not_allowed"
+    case router
+    case node
+    case strangers
+
+    public static let labelName = "reason"
+}
+
+/// Whether a proxy answers.
+public enum NetworkProxyLabel: String, MetricLabel {
+    case alive
+    case silent
+
+    public static let labelName = "state"
+}

@@ -54,6 +54,18 @@ public final class AgentMetrics: Sendable {
     public let scratchTimes = Histogram<Unlabelled>(
         "alcove_scratch_make_seconds", "Time to make scratch space on the disk for a sandbox.")
 
+    public let networkSlots = Gauge<NetworkSlotLabel>(
+        "alcove_network_slots",
+        "Places in the node's networks: those of sandboxes, those made ahead, and how many of these "
+            + "there are to be.")
+    public let networkSlotsMissed = Counter<Unlabelled>(
+        "alcove_network_slots_missed_total", "Starts that found no place made ahead.")
+    public let networkDrops = Counter<NetworkDropReason>(
+        "alcove_network_dropped_packets_total",
+        "Packets of sandboxes, and for them, that were dropped, by reason.")
+    public let networkProxies = Gauge<NetworkProxyLabel>(
+        "alcove_network_proxies", "Proxies of VPCs that answer, and that do not.")
+
     /// Calls by method and code, and their times.
     public let calls: CallMetrics
     public let connections = Counter<ConnectionResult>(
@@ -106,7 +118,8 @@ public final class AgentMetrics: Sendable {
                 cpus.family, memory.family, pids.family, disk.family, addresses.family,
                 slots.family, draining.family, recovered.family, images.family,
                 imageLayers.family, imageBytes.family, imports.family, importTimes.family,
-                imageRemovals.family, scratchTimes.family,
+                imageRemovals.family, scratchTimes.family, networkSlots.family,
+                networkSlotsMissed.family, networkDrops.family, networkProxies.family,
             ] + calls.families
             + [
                 connections.family, openConnections.family, events.family, eventsKept.family,

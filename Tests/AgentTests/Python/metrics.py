@@ -392,7 +392,32 @@ ELSEWHERE = {
     ("alcove_sandboxes", "stopping"), ("alcove_sandboxes", "removing"),
     ("alcove_image_imports_total", "failed"), ("alcove_starts_in_flight",), ("alcove_starts_queued",), ("alcove_store_failures_total",),
     # The load may be none.
-    ("alcove_node_cpus", "used")}
+    ("alcove_node_cpus", "used"),
+    # The lab of networks has all of these.
+    ("alcove_network_proxies", "alive"),
+    *(("alcove_network_dropped_packets_total", reason) for reason in (
+        "false_source", "false_neighbour", "other_sandbox", "tunnel", "router", "strangers"))}
+
+
+def networks():
+    """Places, drops and proxies are counted."""
+    from networks import METADATA, NODE, PUBLIC, Scene, types, vpc
+    from networks import net as messages
+    with Scene(network__least_ready=0) as scene:
+        agent = scene.agent
+        agent.run("open", network=types.NetworkSpec(public_egress=True))
+        agent.run("closed", network=types.NetworkSpec())
+        assert scene.asks("open", METADATA) is None and scene.asks("open", NODE, 8000) is None
+        assert scene.asks("closed", PUBLIC) is None
+        found = scrape(agent)
+        assert found[("alcove_network_slots", "used")] == 2, found
+        assert found[("alcove_network_slots_missed_total",)] >= 1
+        for reason in ("refused_prefix", "node", "not_allowed"):
+            assert found[("alcove_network_dropped_packets_total", reason)] > 0, reason
+        agent.calls.networks.JoinVPC(messages.JoinVPCRequest(vpc=vpc()), timeout=60)
+        shows(agent, {("alcove_network_proxies", "silent"): 1,
+                      ("alcove_network_proxies", "alive"): 0})
+        agent.calls.networks.LeaveVPC(messages.LeaveVPCRequest(id="blue"), timeout=60)
 
 
 def all_that_is_exported():
@@ -414,4 +439,4 @@ if __name__ == "__main__":
     run_parts(a_node_that_does_nothing, sandboxes_that_come_and_go, ends_of_all_kinds, a_drain,
               calls_and_connections, whom_the_kernel_names, what_an_earlier_agent_left,
               a_log_that_nobody_reads, a_control_plane, images_and_scratch_space,
-              all_that_is_exported)
+              networks, all_that_is_exported)

@@ -36,8 +36,9 @@ class Scene:
         self.world.serve_names(good_example_org=PUBLIC, other_example_org=OTHER,
                                evil_example_net=METADATA)
         self.node.serve(8000)
-        self.agent = Agent(network__enabled=True, network__name_servers=[WORLD],
-                           network__least_ready=4, network__underlay=NODE, **settings)
+        self.agent = Agent(**{
+            "network__enabled": True, "network__name_servers": [WORLD],
+            "network__least_ready": 4, "network__underlay": NODE, **settings})
         self.router = Pinned(f"{self.agent.folder}-router")
         self.agent.settings["network__router"] = self.router.path
         self.agent.namespace = self.node
