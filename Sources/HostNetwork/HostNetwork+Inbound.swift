@@ -18,6 +18,7 @@ extension HostNetwork {
         _ settings: SlotSettings, of slot: SlotIndex, _ state: State
     ) throws(HostNetworkError) {
         for (number, address) in settings.inbound.sorted(by: { $0.key < $1.key }) {
+            if let plan = state.vpcs[number] { try plan.checkAnswers(to: slot) }
             if let other = state.inbound[Self.key(number, address)], other != slot {
                 throw .refused(reason: "`\(address)` of \(number) leads to \(other) already")
             }
@@ -62,5 +63,16 @@ extension HostNetwork {
         try withNetlink { () throws(NetlinkError) in
             try filter.forgetFlows(answeredFrom: address)
         }
+    }
+}
+
+extension VPCPlan {
+    /// What a sandbox answers to who came by one proxy must not leave by another one, which knows
+    /// nothing of it.
+    func checkAnswers(to slot: SlotIndex) throws(HostNetworkError) {
+        guard Set(proxies.map(\.rank)).count < proxies.count else { return }
+        throw .refused(
+            reason: "\(slot) is to be reached from \(number), over whose proxies flows are spread: "
+                + "give each of them a rank of its own")
     }
 }

@@ -58,6 +58,7 @@ extension HostNetwork {
     private func checkClashes(of plan: VPCPlan, _ state: State) throws(HostNetworkError) {
         var others: [VPCNumber: SlotIndex] = [:]
         for (slot, its) in state.slots where its.settings.vpcs.contains(plan.number) {
+            if its.settings.inbound[plan.number] != nil { try plan.checkAnswers(to: slot) }
             for other in its.tenants where other != plan.number { others[other] = slot }
         }
         for (number, slot) in others.sorted(by: { $0.key < $1.key }) {

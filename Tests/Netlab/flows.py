@@ -4,7 +4,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from scene import PORT, PUBLIC, SERVER, eventually
+import grpc
+from scene import PORT, PUBLIC, SERVER, TENANTS, eventually, net, proxy_api
+from support import refused
 
 MIB = 1 << 20
 # Answers a datagram with one of so many bytes, not to be cut, and says what became of it: how large
@@ -25,6 +27,53 @@ try:
 except OSError as error:
     print(error.strerror, asked.getsockopt(socket.IPPROTO_IP, 14), flush=True)  # IP_MTU
 """
+
+
+def reached(lab, tenant, address):
+    """Who answers a tenant's server at an address of its network, by TCP and by UDP."""
+    tries = [f"{kind}/{address}/{PORT}" for kind in ("tcp", "udp") for _ in range(8)]
+    words = lab.tenants[tenant].within(f"{lab.folder}/probe", "try", "2000", *tries)
+    text = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
+    answers = [line.split(" ")[2] for line in text.splitlines() if " answered " in line]
+    return {name: answers.count(name) for name in set(answers)}
+
+
+def inbound(lab):
+    """Sandboxes that ask for it are reached from their VPC, by an address of it; nobody else is."""
+    places = {"blue": ("10.1.9.1", "100.96.9.1"), "green": ("10.1.9.1", "100.96.9.2")}
+    node = lab.nodes[0]
+    # Flows of blue's are spread over proxies with addresses of their own: an answer could leave by
+    # another proxy than what it answers came by. Green's go with the fixed address.
+    proxies = {"blue": lab.proxies[:1], "green": lab.proxies}
+    refused(grpc.StatusCode.FAILED_PRECONDITION, node.calls.AttachVPC, net.AttachVPCRequest(
+        sandbox_id="blue1", vpc_id="blue", inbound_address=places["blue"][1]))
+    one = node.vpc("blue")
+    del one.proxies[1:]
+    node.calls.JoinVPC(net.JoinVPCRequest(vpc=one), timeout=60)
+    for tenant, (address, tunnel) in places.items():
+        assert not reached(lab, tenant, address)
+        node.calls.AttachVPC(net.AttachVPCRequest(
+            sandbox_id=f"{tenant}1", vpc_id=tenant, inbound_address=tunnel), timeout=60)
+        for proxy in proxies[tenant]:
+            proxy.calls.AddInbound(proxy_api.AddInboundRequest(
+                vpc_id=tenant, inbound=proxy_api.InboundAddress(
+                    address=address, tunnel_address=tunnel, node_id=node.name)), timeout=60)
+    found = {}
+    for tenant, (address, _) in places.items():
+        found[tenant] = reached(lab, tenant, address)
+        assert found[tenant] == {f"{tenant}1": 16}, found
+    node.agent.kill()
+    node.agent.start()
+    assert reached(lab, "green", places["green"][0]) == {"green1": 16}
+    for tenant in TENANTS:
+        node.calls.AttachVPC(net.AttachVPCRequest(
+            sandbox_id=f"{tenant}1", vpc_id=tenant), timeout=60)
+        assert not reached(lab, tenant, places[tenant][0])
+        for proxy in proxies[tenant]:
+            proxy.calls.RemoveInbound(proxy_api.RemoveInboundRequest(
+                vpc_id=tenant, address=places[tenant][0]), timeout=60)
+    node.calls.JoinVPC(net.JoinVPCRequest(vpc=node.vpc("blue")), timeout=60)
+    return found
 
 
 def seen(text):

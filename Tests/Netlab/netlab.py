@@ -25,10 +25,11 @@ def transfer(lab):
 
 
 PARTS = {each.__name__: each for each in (
-    matrix, flows.egress, flows.mtu, flows.datagrams, transfer, flows.restarts,
+    matrix, flows.egress, flows.inbound, flows.mtu, flows.datagrams, transfer, flows.restarts,
     hostile.spoofing, hostile.policy, hostile.flood, failover.failover, flows.transfers,
     cycles.cycles, cycles.lives)}
-QUICK = ("matrix", "egress", "mtu", "datagrams", "transfer", "restarts", "spoofing", "policy")
+QUICK = ("matrix", "egress", "inbound", "mtu", "datagrams", "transfer", "restarts", "spoofing",
+         "policy")
 
 
 def up():
