@@ -56,8 +56,8 @@ public final class AgentMetrics: Sendable {
 
     public let networkSlots = Gauge<NetworkSlotLabel>(
         "alcove_network_slots",
-        "Places in the node's networks: those of sandboxes, those made ahead, and how many of these "
-            + "there are to be.")
+        "Places in the node's networks: those of sandboxes, those made ahead, and how many there "
+            + "are to be of these.")
     public let networkSlotsMissed = Counter<Unlabelled>(
         "alcove_network_slots_missed_total", "Starts that found no place made ahead.")
     public let networkDrops = Counter<NetworkDropReason>(
