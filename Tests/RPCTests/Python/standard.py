@@ -17,7 +17,8 @@ from support import SOCKET, channel, fails, unary
 PROGRAM = sys.argv[3]
 Code = grpc.StatusCode
 PROTO = os.path.join(os.path.dirname(__file__), "../../../proto")
-SERVICES = ["alcove.v1.Images", "alcove.v1.Node", "alcove.v1.Sandboxes", "grpc.health.v1.Health",
+SERVICES = ["alcove.v1.Images", "alcove.v1.Networks", "alcove.v1.Node", "alcove.v1.Sandboxes",
+            "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection"]
 TYPES, SANDBOXES = "alcove/v1/types.proto", "alcove/v1/sandboxes.proto"
 
