@@ -269,13 +269,13 @@ extension NodeAgent {
             draft.removeVPC(id)
             draft.add(.vpcLeft(.init(vpcID: id)))
         }
-        vpcs[id] = nil
         do throws(HostNetworkError) {
-            gaugesChanged()
             try networks.network.removeVPC(joined.number)
+            vpcs[id] = nil
+            gaugesChanged()
             try prober?.refresh()
         } catch {
-            // The record does not know it any more: the next agent takes it away.
+            if vpcs[id] != nil { journal.record { $0.join(joined) } }
             throw CallFailure(SandboxError(network: error))
         }
     }

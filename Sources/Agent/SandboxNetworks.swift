@@ -115,8 +115,11 @@ final class SandboxNetworks: Sendable {
         pools[kind]?.cancel(reserved)
     }
 
-    /// Takes a slot away whose sandbox is gone.
+    /// Takes a slot away whose sandbox is gone. Its ports are others' at once, and it is in no VPC
+    /// any more.
     func giveBack(_ slot: SlotIndex) {
+        // What fails here is tried again there.
+        try? network.retire(slot)
         state.with { $0.leaving.append(slot) }
         tend()
     }

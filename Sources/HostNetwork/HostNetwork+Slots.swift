@@ -42,15 +42,24 @@ extension HostNetwork {
         state.with { for index in indices { $0.slots[index] = nil } }
     }
 
+    /// Takes away what a slot was given, at once: ports and networks are free for others before the
+    /// slot is given back. One that is not there is no error.
+    public func retire(_ slot: SlotIndex) throws(HostNetworkError) {
+        guard let its = settings(of: slot) else { return }
+        if !its.ports.isEmpty || !its.inbound.isEmpty {
+            state.with { $0.slots[slot]?.hadStrangers = true }
+        }
+        try apply(SlotSettings(), to: slot)
+    }
+
     /// Takes slots back whose sandboxes are gone: all that they were given, their flows and links.
     /// Those that are not there are passed over.
     public func giveBack(_ given: [SlotIndex]) throws(HostNetworkError) {
         let indices = state.with { state in given.filter { state.slots[$0] != nil } }
-        let published = indices.filter {
-            guard let its = settings(of: $0) else { return false }
-            return !its.ports.isEmpty || !its.inbound.isEmpty
+        for index in indices { try retire(index) }
+        let published = state.with { state in
+            indices.filter { state.slots[$0]?.hadStrangers == true }
         }
-        for index in indices { try apply(SlotSettings(), to: index) }
         var transaction = NetfilterTransaction()
         // One whose making failed has none, and an element that is not there would be an error.
         add(indices, in: &transaction)

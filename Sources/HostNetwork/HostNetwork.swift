@@ -36,6 +36,8 @@ public final class HostNetwork: Sendable {
     /// What a slot has been given.
     struct SlotState {
         var settings = SlotSettings()
+        /// Others may have begun flows to it, though nothing leads to it any more.
+        var hadStrangers = false
         /// Its networks, as they stand in the maps of tenants.
         var tenants: [VPCNumber] = []
         /// The names of its buckets, in the order of `SlotLimits.all`.

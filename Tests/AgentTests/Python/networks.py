@@ -369,6 +369,11 @@ def vpcs():
         listed = [each.vpc for each in calls.ListVPCs(net.ListNodeVPCsRequest(), timeout=60).vpcs]
         assert [each.id for each in listed] == ["blue", "green"] and listed[0] == joined
         assert "v7" in scene.router.links() and "v9" not in scene.router.links()
+        # Whoever is deleted is in none of them any more, and its ports are free.
+        port = types.PublishedPort(node_port=8080, port=80)
+        for turn in range(20):
+            agent.run(f"turn{turn}", network=types.NetworkSpec(vpcs=["green"], ports=[port]))
+            agent.delete(f"turn{turn}", force=True)
         agent.delete("web", force=True)
         for each in ("blue", "green"):
             calls.LeaveVPC(net.LeaveVPCRequest(id=each), timeout=60)
