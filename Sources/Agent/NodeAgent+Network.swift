@@ -84,6 +84,7 @@ extension NodeAgent {
             managed.network = NetworkOrder(
                 networks: networks, slot: slot, kind: kind, settings: settings)
             managed.sandbox.networkSlot = slot.index.rawValue
+            tendNetworksLater()
         } catch {
             throw CallFailure(SandboxError(network: error))
         }

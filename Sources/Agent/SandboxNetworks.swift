@@ -177,8 +177,9 @@ final class SandboxNetworks: Sendable {
 
     func figures() -> Figures {
         let ready = pools.values.map(\.count).reduce(0, +)
+        let coming = pools.values.map(\.coming).reduce(0, +)
         return Figures(
-            inUse: max(0, network.slots.count - ready), ready: ready,
+            inUse: max(0, network.slots.count - ready - coming), ready: ready,
             target: pools.values.map(\.size).reduce(0, +),
             missed: pools.values.map(\.missed).reduce(0, +),
             failure: state.with { $0.failure })

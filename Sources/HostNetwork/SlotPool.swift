@@ -16,6 +16,8 @@ public final class SlotPool: Sendable {
         var size: Int
         var ready: [SandboxSlot] = []
         var missed = 0
+        /// Being made, to be ready.
+        var coming = 0
     }
 
     /// - Parameter size: how many slots are ready after a fill.
@@ -43,13 +45,22 @@ public final class SlotPool: Sendable {
             }
             if !surplus.isEmpty { try network.giveBack(surplus.map(\.index)) }
             guard missing > 0 else { return }
-            let made = try network.makeSlots(min(missing, 16), kind)
-            state.with { $0.ready.append(contentsOf: made) }
+            let part = min(missing, 16)
+            state.with { $0.coming = part }
+            defer { state.with { $0.coming = 0 } }
+            let made = try network.makeSlots(part, kind)
+            state.with { state in
+                state.ready.append(contentsOf: made)
+                state.coming = 0
+            }
         }
     }
 
     /// How many are ready.
     public var count: Int { state.with { $0.ready.count } }
+
+    /// How many are being made, to be ready.
+    public var coming: Int { state.with { $0.coming } }
 
     /// How often none was ready.
     public var missed: Int { state.with { $0.missed } }
