@@ -71,6 +71,8 @@ final class ForwardStream: @unchecked Sendable {
             }
             guard !inputEnds else { return }
             input += bytes
+            // The rest waits with the client until somebody takes it.
+            if !isConnected { call.pause() }
             step()
         case .end: endInput()
         }
